@@ -1,0 +1,132 @@
+"""The configuration in force: one frozen snapshot, which enforcement, headers and `ratelimit_status` all read."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from ratelimit_core.buckets import Bucket, Mode, Undecorated, default_buckets
+from ratelimit_core.errors import ConfigurationError
+from ratelimit_core.identity import Proxies, check_prefix
+from ratelimit_core.parsing import Settings, merged, read_environment, read_settings
+from ratelimit_core.rules import Rule, ordered
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Source(StrEnum):
+    """Where a bucket's mode comes from, lowest precedence first."""
+
+    BUCKET = "bucket"
+    SHADOW = "RATE_LIMIT_SHADOW"
+    SHADOW_BUCKET = "RATE_LIMIT_SHADOW_<BUCKET>"
+    KILL_SWITCH = "RATE_LIMIT_ENABLED"
+
+
+class Policy(NamedTuple):
+    """A bucket with the mode that is in force for it."""
+
+    bucket: Bucket
+    mode: Mode
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Exactly these buckets, and what is common to them.
+
+    `Config.default()` starts from the four default buckets; `Config.from_env()` and `Config.from_settings()` read
+    the flat settings of the README over them. Raises ConfigurationError for anything that can't be used.
+    """
+
+    buckets: tuple[Bucket, ...] | Iterable[Bucket]
+    enabled: bool = True
+    shadow: bool | None = None
+    shadow_flags: Mapping[str, bool] = field(default_factory=dict)
+    undecorated: Undecorated = Undecorated.SHADOW
+    namespace: str = "ratelimit"
+    store_url: str = "memory://"
+    trusted_proxies: tuple[str, ...] = ()
+    ipv6_prefix: int = 64
+    draft_fields: bool = True
+    rules: tuple[Rule, ...] = ()
+    proxies: Proxies = field(init=False, repr=False, compare=False)
+    policies: Mapping[str, Policy] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        buckets = tuple(self.buckets)
+        names = [bucket.name for bucket in buckets]
+        if len(set(names)) != len(names):
+            raise ConfigurationError("buckets", names, "each bucket's name may be used once")
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigurationError("RATE_LIMIT_NAMESPACE", self.namespace, "letters, digits, '.', '_' and '-'")
+        for name in self.shadow_flags:
+            if name not in names:
+                raise ConfigurationError(f"RATE_LIMIT_SHADOW_{name.upper()}", self.shadow_flags[name], _known(names))
+        for rule in self.rules:
+            if rule.bucket not in names:
+                raise ConfigurationError("RATE_LIMIT_RULES: bucket", rule.bucket, _known(names))
+        object.__setattr__(self, "buckets", buckets)
+        object.__setattr__(self, "rules", ordered(self.rules))
+        object.__setattr__(self, "trusted_proxies", tuple(self.trusted_proxies))
+        object.__setattr__(self, "proxies", Proxies(self.trusted_proxies, check_prefix(self.ipv6_prefix)))
+        object.__setattr__(self, "policies", {bucket.name: self._policy(bucket) for bucket in buckets})
+
+    def _policy(self, bucket: Bucket) -> Policy:
+        flag = self.shadow_flags.get(bucket.name)
+        source = Source.SHADOW_BUCKET if flag is not None else Source.SHADOW
+        flag = self.shadow if flag is None else flag
+        if not self.enabled:
+            return Policy(bucket, Mode.OFF, Source.KILL_SWITCH)
+        if flag is None or bucket.mode is Mode.OFF:
+            return Policy(bucket, bucket.mode, Source.BUCKET)
+        return Policy(bucket, Mode.SHADOW if flag else Mode.ENFORCE, source)
+
+    def policy(self, name: str) -> Policy:
+        """The bucket of that name with its mode; raises ConfigurationError for an unknown name."""
+        try:
+            return self.policies[name]
+        except KeyError:
+            raise ConfigurationError("bucket", name, _known(self.policies)) from None
+
+    @classmethod
+    def default(cls, overrides: Mapping[str, object] | None = None) -> "Config":
+        """The four default buckets, changed or joined by those of `overrides` (the form of RATE_LIMIT_BUCKETS)."""
+        return cls(buckets=merged(default_buckets(), overrides or {}))
+
+    @classmethod
+    def from_env(cls, mapping: Mapping[str, str], also_known: Iterable[str] = ()) -> "Config":
+        """Read environment variables; an unknown RATE_LIMIT_* one only warns."""
+        return cls.from_settings({}, mapping, also_known)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, object], environment: Mapping[str, str], also_known: Iterable[str] = ()
+    ) -> "Config":
+        """Read flat settings over environment variables of the same names; `also_known` are a door's own names."""
+        known = frozenset(also_known)
+        read = read_environment(environment, known) | read_settings(settings, known)
+        return cls._of(read)
+
+    @classmethod
+    def _of(cls, read: Settings) -> "Config":
+        buckets = merged(default_buckets(), read.buckets)
+        flags = _unaliased(read.shadow_flags, {bucket.name for bucket in buckets})
+        return cls(buckets=buckets, shadow_flags=flags, **read.plain)  # type: ignore[arg-type]  # read by name
+
+
+def _known(names: Iterable[str]) -> str:
+    return "the buckets are " + ", ".join(names)
+
+
+def _unaliased(flags: Mapping[str, bool], names: set[str]) -> dict[str, bool]:
+    """AUTH is accepted for AUTH_BOOTSTRAP, unless a bucket of that name exists."""
+    read = dict(flags)
+    if "auth" in read and "auth" not in names:
+        flag = read.pop("auth")
+        if read.setdefault("auth_bootstrap", flag) != flag:
+            raise ConfigurationError(
+                "RATE_LIMIT_SHADOW_AUTH", flag, "RATE_LIMIT_SHADOW_AUTH_BOOTSTRAP means the same and is set differently"
+            )
+    return read

@@ -1,0 +1,174 @@
+"""What was found and what follows from it."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from ratelimit_core import gcra
+from ratelimit_core.buckets import Mode
+from ratelimit_core.config import Config
+from ratelimit_core.errors import RateLimitError
+from ratelimit_core.identity import AddressNote, Identity
+from ratelimit_core.quota import Quota
+
+Mark = tuple[str, str, str]
+
+
+class Verdict(StrEnum):
+    """What was found, before mode and failure policy."""
+
+    ALLOWED = "allowed"
+    RATE_LIMITED = "rate_limited"
+    USER_REQUIRED = "user_required"
+    COST_TOO_LARGE = "cost_too_large"
+    STORE_DOWN = "store_down"
+
+
+class QuotaState(NamedTuple):
+    """One quota as a client sees it; times in microseconds from the decision."""
+
+    label: str | None
+    burst: int
+    interval_us: int
+    remaining: int
+    reset_after_us: int
+    room_us: int
+    wait_us: int
+
+
+class Decision(NamedTuple):
+    """The verdict after mode and failure policy, for one bucket.
+
+    `rooms` are the store's reply to a question about `cost` units, `charged` says whether they were taken; the
+    numbers follow from these. With mode `off` and with the kill switch there are no rooms, and `limit`, `remaining`
+    and `reset_after_us` are None. `wait_us` is known in shadow too; `retry_after_us` only speaks of a refusal.
+    """
+
+    verdict: Verdict
+    bucket: str
+    identity: Identity | None
+    mode: Mode
+    enforced: bool
+    degraded: bool
+    charged: bool
+    quotas: tuple[Quota, ...]
+    rooms: tuple[int, ...]
+    cost: int
+    now_us: int
+    wait_us: int
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the handler may run."""
+        return self.verdict is Verdict.ALLOWED or not self.enforced
+
+    @property
+    def would_block(self) -> bool:
+        """Refused by the verdict, let through by the mode."""
+        return self.verdict is not Verdict.ALLOWED and not self.enforced
+
+    @property
+    def limit(self) -> int | None:
+        """The burst of the quota with the least left."""
+        return self._tightest().burst if self.rooms else None
+
+    @property
+    def remaining(self) -> int | None:
+        """How many units would pass now, back to back."""
+        return self._tightest().remaining if self.rooms else None
+
+    @property
+    def reset_after_us(self) -> int | None:
+        """Microseconds until every quota is full again."""
+        return max(state.reset_after_us for state in self.states()) if self.rooms else None
+
+    @property
+    def retry_after_us(self) -> int | None:
+        """Microseconds until the same request is admitted; None when allowed, or when waiting can't help."""
+        return None if self.allowed or not self.wait_us else self.wait_us
+
+    @property
+    def retry_after(self) -> int | None:
+        """The same in whole seconds, rounded up, at least 1."""
+        wait_us = self.retry_after_us
+        return None if wait_us is None else seconds(wait_us)
+
+    def states(self) -> tuple[QuotaState, ...]:
+        """Every quota as it stands after this decision, in the bucket's order."""
+        return tuple(
+            _state(quota, room_us, self.cost, self.charged, index)
+            for index, (quota, room_us) in enumerate(zip(self.quotas, self.rooms, strict=True))
+        )
+
+    def _tightest(self) -> QuotaState:
+        return min(self.states(), key=lambda state: (state.remaining, -state.reset_after_us))
+
+
+class Admission:
+    """One request's passage: its decisions, and what is needed to render and settle them. Never changed once made.
+
+    `marks` name what each decision charged (bucket, scope, replaced identity). The first `kept` decisions were taken
+    earlier for the same request.
+    """
+
+    __slots__ = ("config", "decision", "decisions", "kept", "marks", "note", "route")
+
+    def __init__(
+        self,
+        config: Config,
+        decisions: tuple[Decision, ...],
+        marks: tuple[Mark, ...],
+        route: str | None = None,
+        note: AddressNote | None = None,
+        kept: int = 0,
+    ) -> None:
+        self.config = config
+        self.decisions = decisions
+        self.marks = marks
+        self.route = route
+        self.note = note
+        self.kept = kept
+        self.decision = ruling(decisions)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the handler may run."""
+        return self.decision.allowed
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is something to give back: only then must a door settle."""
+        return False
+
+
+class RateLimited(RateLimitError):
+    """Raised by `guard()` instead of running the block; `.decision` says why and when to come back."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.decision = admission.decision
+        wait = self.decision.retry_after
+        hint = "" if wait is None else f"; try again in {wait} s"
+        super().__init__(f"{self.decision.verdict} by bucket '{self.decision.bucket}'{hint}")
+
+
+def ruling(decisions: Iterable[Decision]) -> Decision:
+    """The decision that speaks for all: a refusal with the longest wait, else the least that is left."""
+
+    def weight(decision: Decision) -> tuple[bool, int, float]:
+        remaining = decision.remaining
+        return decision.allowed, -decision.wait_us, float("inf") if remaining is None else remaining
+
+    return min(decisions, key=weight)
+
+
+def seconds(us: int) -> int:
+    """Whole seconds, rounded up, at least 1."""
+    return max(1, -(-us // 1_000_000))
+
+
+def _state(quota: Quota, room_us: int, cost: int, charged: bool, index: int) -> QuotaState:
+    interval_us = quota.interval_us
+    uncharged_us = 0 if charged else interval_us * cost
+    left = gcra.meter(room_us, interval_us, quota.tolerance_us, uncharged_us)
+    return QuotaState(quota.label if index else None, quota.burst, interval_us, *left, max(0, -room_us))

@@ -1,0 +1,79 @@
+"""A refusal as a response: status, headers and an RFC 9457 problem body."""
+
+import json
+from typing import NamedTuple
+
+from ratelimit_core.decision import Admission, Decision, Verdict
+from ratelimit_core.headers import Pairs, pairs, policy_name
+
+_QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+_BLANK = "about:blank"
+
+
+class Problem(NamedTuple):
+    """What is the same for every refusal of a kind."""
+
+    status: int
+    type: str
+    title: str
+    detail: str
+
+
+_PROBLEMS = {
+    Verdict.RATE_LIMITED: Problem(
+        429, _QUOTA_EXCEEDED, "Too Many Requests", "The request limit is used up; try again in {wait} s."
+    ),
+    Verdict.USER_REQUIRED: Problem(401, _BLANK, "Unauthorized", "Sign in first; nothing was charged."),
+    Verdict.COST_TOO_LARGE: Problem(
+        413, _BLANK, "Content Too Large", "This request costs more than the limit ever allows at once; split it."
+    ),
+    Verdict.STORE_DOWN: Problem(
+        503, _REDUCED_CAPACITY, "Service Unavailable", "This can't be decided safely right now; try again in {wait} s."
+    ),
+}
+
+
+class Denial(NamedTuple):
+    """A complete response for a refused request, in no framework's terms."""
+
+    status: int
+    title: str
+    detail: str
+    code: str
+    bucket: str
+    retry_after: int | None
+    headers: Pairs
+    body: bytes
+
+
+def deny(admission: Admission) -> Denial:
+    """The response to an admission that is not allowed."""
+    decision = admission.decision
+    problem = _PROBLEMS[decision.verdict]
+    retry_after = decision.retry_after
+    detail = problem.detail.format(wait=retry_after)
+    body: dict[str, object] = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "code": decision.verdict.value,
+        "bucket": decision.bucket,
+        "retry_after": retry_after,
+    }
+    if problem.type == _QUOTA_EXCEEDED:
+        body["violated-policies"] = [name for one in admission.decisions for name in _violated(one)]
+    headers = [
+        *pairs(admission),
+        ("Cache-Control", "no-store"),
+        ("Content-Type", "application/problem+json"),
+    ]
+    payload = json.dumps(body).encode("ascii")
+    return Denial(
+        problem.status, problem.title, detail, decision.verdict.value, decision.bucket, retry_after, headers, payload
+    )
+
+
+def _violated(decision: Decision) -> list[str]:
+    return [policy_name(decision, state) for state in decision.states() if state.wait_us and not decision.allowed]

@@ -1,0 +1,312 @@
+"""The edge to Redis: one script and one round trip a command, on redis-py's connections; the only redis import.
+
+A call has one deadline over connect, handshake and reply; nothing is retried, because a script whose reply was lost
+may have run (redis-py's own defaults retry ten times and wait a minute for a frozen server). The scripts are called
+by their digest; a server that lost them (restart, failover, SCRIPT FLUSH) is sent the source at once. Every error of
+redis-py and of the network becomes a StoreError here; what that means for a request is decided in `flow`.
+"""
+
+import asyncio
+import os
+import time
+import weakref
+from collections import Counter
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from ratelimit_core.breaker import Breaker
+from ratelimit_core.clock import Clock
+from ratelimit_core.commands import Command, Reply
+from ratelimit_core.errors import ConfigurationError, StoreError
+from ratelimit_core.stores.turns import LoopTurns, Turns
+from ratelimit_core.stores.wire import Call, decode, encode
+
+_OWN_OPTIONS = ("deadline_ms", "patient_deadline_ms", "pool_size")
+_LAG_S = 0.01
+_LONGEST_LAG_S = 5.0
+_ERRORS = (RedisError, OSError, TimeoutError)
+
+
+class RedisStore:
+    """A single Redis or Valkey server at `redis://`, `rediss://` or `unix://`.
+
+    `deadline_us` bounds a call, `patient_deadline_us` that of a bucket that fails closed; `pool_size` connections
+    are opened at most (in each event loop, and for threads). All three may stand in the URL's query, as
+    `deadline_ms`, `patient_deadline_ms` and `pool_size`. With a `clock` its time is sent instead of the server's
+    being used: for tests. Raises ConfigurationError for a URL that can't be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        deadline_us: int = 50_000,
+        patient_deadline_us: int = 250_000,
+        pool_size: int = 50,
+        turn_us: int = 1_000_000,
+    ) -> None:
+        self._address, options = _split(url)
+        self._clock = clock
+        self._deadline_s = options.get("deadline_ms", deadline_us / 1_000) / 1_000
+        self._patient_deadline_s = options.get("patient_deadline_ms", patient_deadline_us / 1_000) / 1_000
+        self._size = int(options.get("pool_size", pool_size))
+        self._turn_us = turn_us
+        self._errors: Counter[str] = Counter()
+        common = {"retry": Retry(NoBackoff(), 0), "protocol": 2, "driver_info": None}
+        try:
+            self._sync_pool = redis.ConnectionPool.from_url(self._address, **common)
+            self._async_pool = redis.asyncio.ConnectionPool.from_url(self._address, socket_timeout=None, **common)
+        except (ValueError, RedisError) as error:
+            raise ConfigurationError("RATE_LIMIT_STORE_URL", redacted(url), f"a Redis URL ({error})") from None
+        self._start()
+        _forked.add(self)
+
+    @classmethod
+    def from_url(cls, url: str, clock: Clock | None = None, **options: int) -> "RedisStore":
+        """The store at a URL; `options` are those of the constructor."""
+        return cls(url, clock, **options)
+
+    def _start(self) -> None:
+        self._breaker = Breaker(threshold=min(3, self._size))
+        self._turns = Turns(self._size, self._connection, self._breaker, self._turn_us)
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+        self._breaker.on_open(self._wake_loops)
+
+    def execute(self, command: Command, /) -> Reply:
+        """Carry out one command from a thread; raises StoreError."""
+        self._breaker.check()
+        call = self._call(command)
+        connection = self._turns.take()
+        reply = None
+        try:
+            reply = _ask(connection, call, time.monotonic() + self._deadline(call))
+            return decode(reply)
+        except _ERRORS as error:
+            raise self._failure(error) from error
+        finally:
+            if reply is None:
+                connection.disconnect()
+            else:
+                self._breaker.succeeded()
+            self._turns.give(connection, answered=reply is not None)
+
+    async def aexecute(self, command: Command, /) -> Reply:
+        """Carry out one command from an event loop; raises StoreError."""
+        self._breaker.check()
+        call = self._call(command)
+        turns = await self._loop_turns()
+        connection = await turns.take()
+        reply = None
+        try:
+            async with _Deadline(self._deadline(call)):
+                reply = await _aask(connection, call)
+            return decode(reply)
+        except _ERRORS as error:
+            raise self._failure(error) from error
+        finally:
+            if reply is None:
+                await connection.disconnect(nowait=True)
+            else:
+                self._breaker.succeeded()
+            turns.give(connection, answered=reply is not None)
+
+    def describe(self) -> dict[str, object]:
+        """The address without its password, the breaker's state and errors by kind."""
+        return {
+            "kind": "redis",
+            "address": redacted(self._address),
+            "breaker": "open" if self._breaker.is_open else "closed",
+            "breaker_opened": self._breaker.opened,
+            "errors": dict(self._errors),
+        }
+
+    def close(self) -> None:
+        """Close the connections of threads; a later command opens new ones."""
+        for connection in self._turns.all():
+            connection.disconnect()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections, and those of threads."""
+        self.close()
+        known = self._loops.pop(asyncio.get_running_loop(), None)
+        if known is not None:
+            await known.keeper.aclose()
+
+    def _call(self, command: Command) -> Call:
+        return encode(command, 0 if self._clock is None else self._clock.now_us())
+
+    def _deadline(self, call: Call) -> float:
+        return self._patient_deadline_s if call.patient else self._deadline_s
+
+    def _connection(self) -> redis.Connection:
+        return self._sync_pool.connection_class(**self._sync_pool.connection_kwargs)
+
+    def _loop_connection(self) -> redis.asyncio.Connection:
+        return self._async_pool.connection_class(**self._async_pool.connection_kwargs)
+
+    async def _loop_turns(self) -> LoopTurns[redis.asyncio.Connection]:
+        """The running loop's own connections; they are closed when the loop shuts its generators down."""
+        loop = asyncio.get_running_loop()
+        known = self._loops.get(loop)
+        if known is None:
+            for ended in [one for one in list(self._loops) if one.is_closed()]:
+                self._loops.pop(ended, None)
+            turns = LoopTurns(self._size, self._loop_connection, self._breaker, self._turn_us)
+            known = self._loops[loop] = _Loop(turns, self._keep(turns))
+            await anext(known.keeper)
+        return known.turns
+
+    async def _keep(self, turns: LoopTurns[redis.asyncio.Connection]) -> AsyncGenerator[None, None]:
+        """Live as long as the loop: `asyncio.run` and asgiref close what is left of its generators at the end."""
+        try:
+            yield
+        finally:
+            self._loops.pop(asyncio.get_running_loop(), None)
+            for connection in turns.all():
+                await connection.disconnect(nowait=True)
+
+    def _wake_loops(self) -> None:
+        for known in list(self._loops.values()):
+            known.turns.wake_all()
+
+    def _failure(self, error: Exception) -> StoreError:
+        """What went wrong, in the words of the flow; only a silent or absent server counts for the breaker."""
+        kind = _kind(error)
+        self._errors[kind] += 1
+        if kind in ("timeout", "connection"):
+            self._breaker.failed()
+        return StoreError(kind, f"{type(error).__name__}: {error}")
+
+
+class _Loop(NamedTuple):
+    turns: LoopTurns[redis.asyncio.Connection]
+    keeper: AsyncGenerator[None, None]
+
+
+class _Deadline:
+    """`asyncio.timeout` that blames the store only: while the loop itself is late, the reply may be waiting unread."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._give_up_s = self._loop.time() + max(_LONGEST_LAG_S, 2 * self._seconds)
+        self._arm()
+
+    async def __aexit__(self, *exc_info: object) -> bool | None:
+        self._timer.cancel()
+        return await self._scope.__aexit__(*exc_info)
+
+    def _arm(self) -> None:
+        self._due_s = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._due_s, self._fire)
+
+    def _fire(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._due_s > _LAG_S and now_s < self._give_up_s:
+            self._arm()
+        else:
+            self._scope.reschedule(now_s)
+
+
+def _ask(connection: redis.Connection, call: Call, end_s: float) -> object:
+    """Connect if need be, send, read; every step gets what is left of the deadline."""
+    if connection.is_connected and _is_stale(connection):
+        connection.disconnect()
+    if not connection.is_connected:
+        connection.socket_timeout = connection.socket_connect_timeout = _left(end_s)
+        connection.connect()
+    try:
+        connection.send_command("EVALSHA", call.script.digest, len(call.keys), *call.keys, *call.arguments)
+        return connection.read_response(timeout=_left(end_s))
+    except NoScriptError:
+        connection.send_command("EVAL", call.script.source, len(call.keys), *call.keys, *call.arguments)
+        return connection.read_response(timeout=_left(end_s))
+
+
+async def _aask(connection: redis.asyncio.Connection, call: Call) -> object:
+    if connection.is_connected and await _ais_stale(connection):
+        await connection.disconnect(nowait=True)
+    if not connection.is_connected:
+        await connection.connect()
+    try:
+        await connection.send_command("EVALSHA", call.script.digest, len(call.keys), *call.keys, *call.arguments)
+        return await connection.read_response()
+    except NoScriptError:
+        await connection.send_command("EVAL", call.script.source, len(call.keys), *call.keys, *call.arguments)
+        return await connection.read_response()
+
+
+def _is_stale(connection: redis.Connection) -> bool:
+    """An idle connection has nothing to say; one that has was closed, or is out of step."""
+    try:
+        return connection.can_read(0)
+    except RedisConnectionError:
+        return True
+
+
+async def _ais_stale(connection: redis.asyncio.Connection) -> bool:
+    try:
+        return await connection.can_read()
+    except RedisConnectionError:
+        return True
+
+
+def _left(end_s: float) -> float:
+    left_s = end_s - time.monotonic()
+    if left_s <= 0:
+        raise RedisTimeoutError("the deadline passed")
+    return left_s
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return "timeout"
+    if isinstance(error, ResponseError):
+        return "corrupt" if str(error).startswith(("WRONGTYPE", "CORRUPT")) else "refused"
+    return "connection"
+
+
+def redacted(url: str) -> str:
+    """A URL without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+
+
+def _split(url: str) -> tuple[str, dict[str, float]]:
+    """A URL without this store's own options, and those."""
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    options: dict[str, float] = {}
+    for name, text in pairs:
+        if name in _OWN_OPTIONS:
+            if not text.isdecimal() or int(text) < 1:
+                raise ConfigurationError(f"RATE_LIMIT_STORE_URL: {name}", text, "a whole number, at least 1")
+            options[name] = int(text)
+    query = urlencode([pair for pair in pairs if pair[0] not in _OWN_OPTIONS])
+    return urlunsplit(parts._replace(query=query)), options
+
+
+def _after_fork() -> None:
+    """Connections and locks of the parent are not the child's."""
+    for store in _forked:
+        store._start()
+
+
+_forked: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=_after_fork)

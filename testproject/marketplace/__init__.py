@@ -1,0 +1,1 @@
+"""Instructors, bookings, payments and payouts: one view of every kind that a limiter meets."""
