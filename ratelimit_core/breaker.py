@@ -41,15 +41,17 @@ class Breaker:
 
     def check(self) -> None:
         """Pass, or raise StoreError while open; after the cooldown the first caller passes as the probe."""
-        if self._closed_again_us is None:
+        until_us = self._closed_again_us
+        if until_us is None:
             return
+        now_us = self._monotonic_ns() // 1_000
+        if now_us < until_us:
+            raise self.error(until_us - now_us)
         with self._lock:
-            until_us = self._closed_again_us
-            if until_us is None:
+            if self._closed_again_us is None:  # it closed meanwhile
                 return
-            now_us = self._monotonic_ns() // 1_000
-            if now_us < until_us:
-                raise self.error(until_us - now_us)
+            if self._closed_again_us != until_us:  # another one is the probe
+                raise self.error()
             self._closed_again_us = now_us + self._cooldown_us
 
     def error(self, wait_us: int | None = None) -> StoreError:

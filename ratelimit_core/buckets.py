@@ -110,7 +110,7 @@ class Bucket:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ConfigurationError("bucket name", self.name, "it must match [a-z][a-z0-9_]{0,31}")
         object.__setattr__(self, "quotas", self._read_quotas(quota))
-        object.__setattr__(self, "replay_quota", _quota(self.replay_quota))
+        object.__setattr__(self, "replay_quota", self._read_quota(self.replay_quota))
         for name, choice in _CHOICES.items():
             object.__setattr__(self, name, self._choose(name, choice))
         self._check_numbers()
@@ -126,14 +126,20 @@ class Bucket:
 
     def _read_quotas(self, quota: Quota | str | None) -> tuple[Quota, ...]:
         given: Iterable[Quota | str] = self.quotas
-        if isinstance(given, str | Quota):
+        if isinstance(given, str | Quota) or not isinstance(given, Iterable):
             raise self._refuse("quotas", given, "a list of quotas; a single one goes into quota=")
-        quotas = tuple(_quota(one) for one in given) + (() if quota is None else (_quota(quota),))
+        quotas = tuple(map(self._read_quota, given if quota is None else (*given, quota)))
         if not quotas or (self.quotas and quota is not None):
             raise self._refuse("quotas", quotas, "give quota= or quotas=, at least one quota, not both")
         if len({one.label for one in quotas}) != len(quotas):
             raise self._refuse("quotas", [one.label for one in quotas], "each needs a name of its own (name=)")
         return quotas
+
+    def _read_quota(self, value: Quota | str) -> Quota:
+        try:
+            return value if isinstance(value, Quota) else Quota.parse(value)
+        except ConfigurationError as error:
+            raise error.within(f"bucket '{self.name}'") from None
 
     def _choose(self, name: str, choice: type[StrEnum]) -> StrEnum | None:
         value = getattr(self, name)
@@ -170,7 +176,8 @@ class Bucket:
             raise self._refuse(
                 "store_down",
                 self.store_down.value,
-                "a lease or idempotency would be dropped with the store: use 'closed', or say unprotected_when_down=True",
+                "'closed', because a lease or idempotency would be dropped with the store; or say "
+                "unprotected_when_down=True",
             )
 
 
@@ -189,10 +196,6 @@ def default_buckets() -> tuple[Bucket, ...]:
             store_down=StoreDown.CLOSED,
         ),
     )
-
-
-def _quota(value: Quota | str) -> Quota:
-    return value if isinstance(value, Quota) else Quota.parse(value)
 
 
 def _whole(value: object, least: int) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ratelimit_core.buckets import Bucket, Mode, Undecorated, default_buckets
 from ratelimit_core.errors import ConfigurationError
 from ratelimit_core.identity import Proxies, check_prefix
-from ratelimit_core.parsing import Settings, merged, read_environment, read_settings
+from ratelimit_core.parsing import merged, read_environment, read_settings
 from ratelimit_core.rules import Rule, ordered
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
@@ -55,12 +55,11 @@ class Config:
     policies: Mapping[str, Policy] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check_values()
         buckets = tuple(self.buckets)
         names = [bucket.name for bucket in buckets]
         if len(set(names)) != len(names):
             raise ConfigurationError("buckets", names, "each bucket's name may be used once")
-        if not _NAMESPACE.fullmatch(self.namespace):
-            raise ConfigurationError("RATE_LIMIT_NAMESPACE", self.namespace, "letters, digits, '.', '_' and '-'")
         for name in self.shadow_flags:
             if name not in names:
                 raise ConfigurationError(f"RATE_LIMIT_SHADOW_{name.upper()}", self.shadow_flags[name], _known(names))
@@ -72,6 +71,18 @@ class Config:
         object.__setattr__(self, "trusted_proxies", tuple(self.trusted_proxies))
         object.__setattr__(self, "proxies", Proxies(self.trusted_proxies, check_prefix(self.ipv6_prefix)))
         object.__setattr__(self, "policies", {bucket.name: self._policy(bucket) for bucket in buckets})
+
+    def _check_values(self) -> None:
+        for name in ("enabled", "draft_fields", "shadow"):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and not (name == "shadow" and value is None):
+                raise ConfigurationError(f"RATE_LIMIT_{name.upper()}", value, "True or False")
+        if not isinstance(self.namespace, str) or not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigurationError("RATE_LIMIT_NAMESPACE", self.namespace, "letters, digits, '.', '_' and '-'")
+        if isinstance(self.trusted_proxies, str):
+            raise ConfigurationError("RATE_LIMIT_TRUSTED_PROXIES", self.trusted_proxies, "a list, not one text")
+        if not isinstance(self.undecorated, Undecorated):
+            raise ConfigurationError("RATE_LIMIT_UNDECORATED", self.undecorated, "Undecorated.SHADOW, .MODE or .OFF")
 
     def _policy(self, bucket: Bucket) -> Policy:
         flag = self.shadow_flags.get(bucket.name)
@@ -90,6 +101,12 @@ class Config:
         except KeyError:
             raise ConfigurationError("bucket", name, _known(self.policies)) from None
 
+    def check_cost(self, name: str, cost: int) -> None:
+        """Raise ConfigurationError for a cost, written down somewhere, that a bucket could never admit."""
+        burst = min(quota.burst for quota in self.policy(name).bucket.quotas)
+        if isinstance(cost, bool) or not isinstance(cost, int) or not 0 <= cost <= burst:
+            raise ConfigurationError(f"bucket '{name}': cost", cost, f"a whole number from 0 to its burst, {burst}")
+
     @classmethod
     def default(cls, overrides: Mapping[str, object] | None = None) -> "Config":
         """The four default buckets, changed or joined by those of `overrides` (the form of RATE_LIMIT_BUCKETS)."""
@@ -106,14 +123,13 @@ class Config:
     ) -> "Config":
         """Read flat settings over environment variables of the same names; `also_known` are a door's own names."""
         known = frozenset(also_known)
-        read = read_environment(environment, known) | read_settings(settings, known)
-        return cls._of(read)
-
-    @classmethod
-    def _of(cls, read: Settings) -> "Config":
-        buckets = merged(default_buckets(), read.buckets)
-        flags = _unaliased(read.shadow_flags, {bucket.name for bucket in buckets})
-        return cls(buckets=buckets, shadow_flags=flags, **read.plain)  # type: ignore[arg-type]  # read by name
+        variables, chosen = read_environment(environment, known), read_settings(settings, known)
+        overrides = variables.buckets if chosen.buckets is None else chosen.buckets
+        buckets = merged(default_buckets(), overrides or {})
+        names = {bucket.name for bucket in buckets}
+        flags = _unaliased(variables.shadow_flags, names) | _unaliased(chosen.shadow_flags, names)
+        plain = {**variables.plain, **chosen.plain}
+        return cls(buckets=buckets, shadow_flags=flags, **plain)  # type: ignore[arg-type]  # read by name
 
 
 def _known(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ratelimit_core import gcra
 from ratelimit_core.buckets import Mode
+from ratelimit_core.commands import Shield
 from ratelimit_core.config import Config
 from ratelimit_core.errors import RateLimitError
 from ratelimit_core.identity import AddressNote, Identity
@@ -19,7 +20,15 @@ class Verdict(StrEnum):
 
     ALLOWED = "allowed"
     RATE_LIMITED = "rate_limited"
+    CONCURRENCY_LIMITED = "concurrency_limited"
+    REPLAY = "replay"
+    IN_PROGRESS = "in_progress"
+    KEY_REUSED = "key_reused"
+    OUTCOME_UNKNOWN = "outcome_unknown"
     USER_REQUIRED = "user_required"
+    KEY_REQUIRED = "key_required"
+    KEY_MALFORMED = "key_malformed"
+    BODY_TOO_LARGE = "body_too_large"
     COST_TOO_LARGE = "cost_too_large"
     STORE_DOWN = "store_down"
 
@@ -104,14 +113,23 @@ class Decision(NamedTuple):
         return min(self.states(), key=lambda state: (state.remaining, -state.reset_after_us))
 
 
+class Held(NamedTuple):
+    """A shield that this admission holds until it is settled; `fence` grows with every holder of the lease."""
+
+    bucket: str
+    shield: Shield
+    fence: int
+    generation: int
+
+
 class Admission:
     """One request's passage: its decisions, and what is needed to render and settle them. Never changed once made.
 
     `marks` name what each decision charged (bucket, scope, replaced identity). The first `kept` decisions were taken
-    earlier for the same request.
+    earlier for the same request. `held` must be settled; `answer` is the stored one of a replay.
     """
 
-    __slots__ = ("config", "decision", "decisions", "kept", "marks", "note", "route")
+    __slots__ = ("answer", "config", "decision", "decisions", "held", "kept", "marks", "note", "route")
 
     def __init__(
         self,
@@ -121,6 +139,8 @@ class Admission:
         route: str | None = None,
         note: AddressNote | None = None,
         kept: int = 0,
+        held: tuple[Held, ...] = (),
+        answer: bytes = b"",
     ) -> None:
         self.config = config
         self.decisions = decisions
@@ -128,7 +148,15 @@ class Admission:
         self.route = route
         self.note = note
         self.kept = kept
+        self.held = held
+        self.answer = answer
         self.decision = ruling(decisions)
+
+    def holding(self, held: tuple[Held, ...], answer: bytes) -> "Admission":
+        """The same admission, with a shield to settle or a stored answer to give."""
+        return Admission(
+            self.config, self.decisions, self.marks, self.route, self.note, self.kept, self.held + held, answer
+        )
 
     @property
     def allowed(self) -> bool:
@@ -138,7 +166,7 @@ class Admission:
     @property
     def holds(self) -> bool:
         """Whether there is something to give back: only then must a door settle."""
-        return False
+        return bool(self.held)
 
 
 class RateLimited(RateLimitError):

@@ -24,6 +24,26 @@ _PROBLEMS = {
     Verdict.RATE_LIMITED: Problem(
         429, _QUOTA_EXCEEDED, "Too Many Requests", "The request limit is used up; try again in {wait} s."
     ),
+    Verdict.CONCURRENCY_LIMITED: Problem(
+        429, _QUOTA_EXCEEDED, "Too Many Requests", "An earlier request is still being worked on; try again in {wait} s."
+    ),
+    Verdict.IN_PROGRESS: Problem(
+        409, _BLANK, "Conflict", "The same request is being worked on; ask again in {wait} s for its answer."
+    ),
+    Verdict.KEY_REUSED: Problem(
+        422, _BLANK, "Unprocessable Content", "This idempotency key was used for another request; use a fresh one."
+    ),
+    Verdict.OUTCOME_UNKNOWN: Problem(
+        409,
+        _BLANK,
+        "Conflict",
+        "An earlier try ended without an answer and its outcome is unknown; it is not run again.",
+    ),
+    Verdict.KEY_REQUIRED: Problem(400, _BLANK, "Bad Request", "Send an Idempotency-Key header with this request."),
+    Verdict.KEY_MALFORMED: Problem(
+        400, _BLANK, "Bad Request", "The idempotency key must be 1 to 255 visible ASCII characters."
+    ),
+    Verdict.BODY_TOO_LARGE: Problem(413, _BLANK, "Content Too Large", "The body of this request is too large."),
     Verdict.USER_REQUIRED: Problem(401, _BLANK, "Unauthorized", "Sign in first; nothing was charged."),
     Verdict.COST_TOO_LARGE: Problem(
         413, _BLANK, "Content Too Large", "This request costs more than the limit ever allows at once; split it."

@@ -14,6 +14,10 @@ class ConfigurationError(RateLimitError, ValueError):
         self.accepted = accepted
         super().__init__(f"{setting} = {_shown(value)} can't be used: {accepted}")
 
+    def within(self, place: str) -> "ConfigurationError":
+        """The same error, with the setting or bucket it was found in."""
+        return ConfigurationError(f"{place}: {self.setting}", self.value, self.accepted)
+
 
 class IdentityError(RateLimitError, ValueError):
     """Nobody can be charged under this value."""

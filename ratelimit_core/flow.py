@@ -15,178 +15,113 @@ Where a refusal is certain the charges are asked with cost 0, which reads the qu
 """
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import NamedTuple
 
-from ratelimit_core import keys
-from ratelimit_core.buckets import Bucket, Identify, Mode, StoreDown
-from ratelimit_core.commands import Acquire, Charge, Flow, Local, Peek, Reply, Reset
+from ratelimit_core.buckets import Mode
+from ratelimit_core.commands import (
+    Acquire,
+    Finding,
+    Flow,
+    Local,
+    Outcome,
+    Peek,
+    Reply,
+    Reset,
+    Settle,
+    Shield,
+    Shielded,
+    numbers,
+)
 from ratelimit_core.config import Config, Policy
-from ratelimit_core.decision import Admission, Decision, Mark, Verdict
+from ratelimit_core.decision import Admission, Decision, Held, Mark, Verdict
 from ratelimit_core.errors import CostError, StoreError
-from ratelimit_core.identity import Identity, Located, RequestInfo
+from ratelimit_core.identity import Identity, Located
+from ratelimit_core.stances import (
+    Ask,
+    Stance,
+    acquire,
+    charges,
+    enforces,
+    locate,
+    mark,
+    needs_no_store,
+    peek_at,
+    retake,
+    take,
+)
 
-_SHARES = 10_000
-
-
-class Ask(NamedTuple):
-    """What a door asks for: may `who` pass these buckets?
-
-    `identity` replaces the one that is charged, `scope` narrows it. `observe` lets nothing be enforced. `prior` is
-    what the request was admitted to before: a bucket already charged for it is not charged again.
-    """
-
-    who: Identity | RequestInfo
-    buckets: tuple[str, ...]
-    cost: int = 1
-    scope: str | None = None
-    route: str | None = None
-    identity: Identity | None = None
-    observe: bool = False
-    prior: Admission | None = None
-
-
-class Stance(NamedTuple):
-    """One bucket's position towards one request before the store is asked; `free` asks with cost 0."""
-
-    bucket: Bucket
-    mode: Mode
-    enforced: bool
-    identity: Identity
-    verdict: Verdict
-    free: bool = False
-    degraded: bool = False
-    wait_us: int = 0
+_FINDINGS = {
+    Finding.LEASED_OUT: Verdict.CONCURRENCY_LIMITED,
+    Finding.REPLAY: Verdict.REPLAY,
+    Finding.IN_PROGRESS: Verdict.IN_PROGRESS,
+    Finding.KEY_REUSED: Verdict.KEY_REUSED,
+    Finding.OUTCOME_UNKNOWN: Verdict.OUTCOME_UNKNOWN,
+    Finding.REPLAY_LIMITED: Verdict.RATE_LIMITED,
+}
+_WAITS_US = {Finding.LEASED_OUT: 1_000_000, Finding.IN_PROGRESS: 1_000_000}
 
 
 def admit(config: Config, ask: Ask) -> Flow[Admission]:
     """Admit a request to its buckets; raises CostError and ConfigurationError for what can't be asked."""
-    return _consult(config, ask, _acquire)
+    return _consult(config, ask, acquire)
 
 
 def peek(config: Config, ask: Ask) -> Flow[Admission]:
     """What `admit` would answer now; charges nothing."""
-    return _consult(config, ask, _peek)
+    return _consult(config, ask, peek_at)
+
+
+def settle(admission: Admission, outcome: Outcome, answer: bytes = b"") -> Flow[bool]:
+    """Give back what an admission holds; returns whether all of it was still held."""
+    kept = True
+    for held in admission.held:
+        kept &= yield from _give_back(held.shield, outcome, answer)
+    return kept
+
+
+def _give_back(shield: Shield, outcome: Outcome, answer: bytes = b"") -> Flow[bool]:
+    """Best effort: what the store does not hear of ends by its own deadline."""
+    try:
+        reply = yield Settle(shield, outcome, answer)
+    except StoreError:
+        return False
+    _, lease, claim = numbers(reply)
+    return lease >= (shield.lease is not None) and claim >= (shield.claim is not None)
 
 
 def reset(config: Config, identity: Identity, buckets: tuple[str, ...], scope: str | None = None) -> Flow[int]:
     """Forget what an identity has spent in these buckets; returns how many quotas had anything to forget."""
     names = []
     for name in buckets:
-        names += [charge.key for charge in _charges(config, config.policy(name).bucket, identity, scope, 0)]
+        names += [charge.key for charge in charges(config, config.policy(name).bucket, identity, scope, 0)]
     reply = yield Reset(tuple(names))
-    return reply[1]
+    return numbers(reply)[1]
 
 
 def _consult(config: Config, ask: Ask, command: "_MakeCommand") -> Flow[Admission]:
     if isinstance(ask.cost, bool) or not isinstance(ask.cost, int) or ask.cost < 0:
         raise CostError(ask.cost)
-    located = _locate(config, ask)
+    located = locate(config, ask)
     policies = _wanted(config, ask)
-    stances = _foregone([_stance(policy, ask, located) for policy in policies if policy.mode is not Mode.OFF])
-    reply: Reply = ()
-    if stances:
-        try:
-            asked = command(config, ask, stances)
-            reply = yield Local(asked) if _needs_no_store(stances) else asked
-        except StoreError as error:
-            stances = _foregone([_without_store(stance, error) for stance in stances])
-            reply = yield Local(command(config, ask, stances))
-    decided = {decision.bucket: decision for decision in _decide(ask, stances, reply)}
-    fresh = tuple(decided.get(policy.bucket.name) or _off(policy) for policy in policies)
-    return _admission(config, ask, located, fresh)
+    stances = take(ask, located, policies)
+    if not stances:
+        return _admission(config, ask, located, policies, [])
+    asked = command(config, ask, stances)
+    shield = asked.shield if isinstance(asked, Acquire) else None
+    try:
+        reply = yield Local(asked) if needs_no_store(stances) else asked
+    except StoreError as error:
+        if shield is not None and error.kind == "timeout":
+            yield from _give_back(shield, Outcome.RELEASED)  # it may have been taken, and no handler will start
+        stances = retake(stances, error)
+        reply = yield Local(command(config, ask, stances))
+    admission = _admission(config, ask, located, policies, _decide(ask, stances, reply))
+    return _holding(admission, stances, shield, reply)
 
 
 def _wanted(config: Config, ask: Ask) -> list[Policy]:
     """The policies asked for, each once, without those that this request has passed already."""
     had = () if ask.prior is None else ask.prior.marks
-    return [config.policy(name) for name in dict.fromkeys(ask.buckets) if _mark(ask, name) not in had]
-
-
-def _mark(ask: Ask, name: str) -> Mark:
-    return name, ask.scope or "", "" if ask.identity is None else str(ask.identity)
-
-
-def _locate(config: Config, ask: Ask) -> Located | None:
-    """The address of a request that has no user, or that a bucket may want all the same."""
-    who = ask.who
-    return config.proxies.locate(who.peer, who.forwarded_for) if isinstance(who, RequestInfo) else None
-
-
-def _stance(policy: Policy, ask: Ask, located: Located | None) -> Stance:
-    bucket = policy.bucket
-    who = ask.who if isinstance(ask.who, Identity) else ask.who.user
-    address = None if located is None else located.identity
-    known = who is not None and who.kind != "ip"
-    identity = ask.identity or (address if bucket.identify is Identify.ADDRESS else who) or who or address
-    assert identity is not None  # a RequestInfo has an address, anything else is an Identity
-    enforced = not ask.observe and _enforces(policy, identity)
-    verdict = Verdict.ALLOWED
-    if bucket.require_user and not known:
-        verdict = Verdict.USER_REQUIRED
-    elif any(ask.cost > quota.burst for quota in bucket.quotas):
-        verdict = Verdict.COST_TOO_LARGE
-    return Stance(bucket, policy.mode, enforced, identity, verdict)
-
-
-def _enforces(policy: Policy, identity: Identity | None) -> bool:
-    if policy.mode is Mode.CANARY and identity is not None:
-        return in_canary(policy.bucket, identity)
-    return policy.mode is Mode.ENFORCE
-
-
-def in_canary(bucket: Bucket, identity: Identity) -> bool:
-    """Whether an identity is among the share for which a canary enforces: the same one in every process."""
-    digest = sha256(f"{bucket.name}|{identity}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % _SHARES < bucket.canary_percent * _SHARES / 100
-
-
-def _foregone(stances: list[Stance]) -> list[Stance]:
-    """Mark as free what must not be charged: a stance refused beforehand, and all of them if that is enforced."""
-    lost = any(stance.enforced and stance.verdict is not Verdict.ALLOWED for stance in stances)
-    return [
-        stance._replace(free=True) if lost or stance.verdict is not Verdict.ALLOWED else stance for stance in stances
-    ]
-
-
-def _needs_no_store(stances: list[Stance]) -> bool:
-    return any(stance.enforced and stance.verdict is Verdict.USER_REQUIRED for stance in stances)
-
-
-def _without_store(stance: Stance, error: StoreError) -> Stance:
-    policy = stance.bucket.store_down
-    if policy is StoreDown.CLOSED and stance.verdict is Verdict.ALLOWED:
-        return stance._replace(verdict=Verdict.STORE_DOWN, degraded=True, wait_us=error.wait_us)
-    return stance._replace(degraded=True, free=stance.free or policy is StoreDown.ALLOW)
-
-
-def _charges(config: Config, bucket: Bucket, identity: Identity, scope: str | None, cost: int) -> tuple[Charge, ...]:
-    return tuple(
-        Charge(
-            keys.quota(config.namespace, bucket.name, identity, scope, quota.label if index else None),
-            quota.tolerance_us,
-            quota.interval_us * cost,
-        )
-        for index, quota in enumerate(bucket.quotas)
-    )
-
-
-def _groups(config: Config, ask: Ask, stances: list[Stance]) -> tuple[tuple[Charge, ...], ...]:
-    return tuple(
-        _charges(config, stance.bucket, stance.identity, ask.scope, 0 if stance.free else ask.cost)
-        for stance in stances
-    )
-
-
-def _acquire(config: Config, ask: Ask, stances: list[Stance]) -> Acquire:
-    patient = any(stance.bucket.store_down is StoreDown.CLOSED for stance in stances)
-    binding = _groups(config, ask, [stance for stance in stances if stance.enforced])
-    observed = _groups(config, ask, [stance for stance in stances if not stance.enforced])
-    return Acquire(tuple(charge for group in binding for charge in group), observed, patient)
-
-
-def _peek(config: Config, ask: Ask, stances: list[Stance]) -> Peek:
-    return Peek(_acquire(config, ask, stances).all_charges())
+    return [config.policy(name) for name in dict.fromkeys(ask.buckets) if mark(ask, name) not in had]
 
 
 _MakeCommand = Callable[[Config, Ask, list[Stance]], Acquire | Peek]
@@ -194,28 +129,34 @@ _MakeCommand = Callable[[Config, Ask, list[Stance]], Acquire | Peek]
 
 def _decide(ask: Ask, stances: list[Stance], reply: Reply) -> list[Decision]:
     """Read the reply: the rooms of the enforced stances come first, then those of the others."""
+    rooms = numbers(reply)
     found = []
     at = 1
     for stance in sorted(stances, key=lambda stance: not stance.enforced):
-        rooms = reply[at : at + len(stance.bucket.quotas)]
-        at += len(rooms)
-        found.append((stance, rooms, _verdict(stance, rooms)))
-    lost = any(stance.enforced and verdict is not Verdict.ALLOWED for stance, _, verdict in found)
-    return [_decision(ask, reply[0], lost, *one) for one in found]
+        own = rooms[at : at + len(stance.bucket.quotas)]
+        at += len(own)
+        verdict, wait_us = _verdict(stance, own, reply if isinstance(reply, Shielded) else None)
+        found.append((stance, own, verdict, wait_us))
+    lost = any(stance.enforced and verdict is not Verdict.ALLOWED for stance, _, verdict, _ in found)
+    return [_decision(ask, rooms[0], lost, *one) for one in found]
 
 
-def _verdict(stance: Stance, rooms: Reply) -> Verdict:
-    if stance.verdict is Verdict.ALLOWED and min(rooms) < 0:
-        return Verdict.RATE_LIMITED
-    return stance.verdict
+def _verdict(stance: Stance, rooms: tuple[int, ...], shielded: Shielded | None) -> tuple[Verdict, int]:
+    """What was found for one bucket, and how many microseconds to wait."""
+    if stance.verdict is not Verdict.ALLOWED:
+        return stance.verdict, stance.wait_us
+    if shielded is not None and stance.bucket.shielded and shielded.finding in _FINDINGS:
+        return _FINDINGS[shielded.finding], shielded.wait_us or _WAITS_US.get(shielded.finding, 0)
+    if min(rooms) < 0:
+        return Verdict.RATE_LIMITED, -min(rooms)
+    return Verdict.ALLOWED, 0
 
 
-def _decision(ask: Ask, now_us: int, lost: bool, stance: Stance, rooms: Reply, verdict: Verdict) -> Decision:
-    wait_us = stance.wait_us
+def _decision(
+    ask: Ask, now_us: int, lost: bool, stance: Stance, rooms: tuple[int, ...], verdict: Verdict, wait_us: int
+) -> Decision:
     if verdict is Verdict.STORE_DOWN:
         rooms = (0,) * len(rooms)  # nothing is known: promise nothing
-    elif verdict is Verdict.RATE_LIMITED:
-        wait_us = -min(rooms)
     return Decision(
         verdict,
         stance.bucket.name,
@@ -234,22 +175,50 @@ def _decision(ask: Ask, now_us: int, lost: bool, stance: Stance, rooms: Reply, v
 
 def _off(policy: Policy) -> Decision:
     """The kill switch and mode `off`: the store was not asked and there are no numbers."""
-    return Decision(Verdict.ALLOWED, policy.bucket.name, None, Mode.OFF, False, False, False, (), (), 0, 0, 0)
+    return Decision(
+        verdict=Verdict.ALLOWED,
+        bucket=policy.bucket.name,
+        identity=None,
+        mode=Mode.OFF,
+        enforced=False,
+        degraded=False,
+        charged=False,
+        quotas=(),
+        rooms=(),
+        cost=0,
+        now_us=0,
+        wait_us=0,
+    )
 
 
-def _admission(config: Config, ask: Ask, located: Located | None, fresh: tuple[Decision, ...]) -> Admission:
-    marks = tuple(_mark(ask, decision.bucket) for decision in fresh)
+def _admission(
+    config: Config, ask: Ask, located: Located | None, policies: list[Policy], decisions: list[Decision]
+) -> Admission:
+    decided = {decision.bucket: decision for decision in decisions}
+    fresh = tuple(decided.get(policy.bucket.name) or _off(policy) for policy in policies)
+    marks = tuple(mark(ask, decision.bucket) for decision in fresh)
     note = None if located is None else located.note
-    if ask.prior is None:
+    prior = ask.prior
+    if prior is None:
         return Admission(config, fresh, marks, ask.route, note)
-    kept = zip(ask.prior.marks, ask.prior.decisions, strict=True)
-    before = tuple(_upheld(config, ask, mark, decision) for mark, decision in kept)
-    return Admission(config, before + fresh, ask.prior.marks + marks, ask.route or ask.prior.route, note, len(before))
+    kept = zip(prior.marks, prior.decisions, strict=True)
+    before = tuple(_upheld(config, ask, known, decision) for known, decision in kept)
+    marks = prior.marks + marks
+    return Admission(config, before + fresh, marks, ask.route or prior.route, note, len(before), prior.held)
 
 
-def _upheld(config: Config, ask: Ask, mark: Mark, decision: Decision) -> Decision:
+def _holding(admission: Admission, stances: list[Stance], shield: Shield | None, reply: Reply) -> Admission:
+    """The admission with what the reply says of its shield."""
+    if shield is None or not isinstance(reply, Shielded):
+        return admission
+    name = next(stance.bucket.name for stance in stances if stance.bucket.shielded)
+    held = () if reply.finding is not Finding.HELD else (Held(name, shield, reply.fence, reply.generation),)
+    return admission.holding(held, reply.answer)
+
+
+def _upheld(config: Config, ask: Ask, known: Mark, decision: Decision) -> Decision:
     """A decision taken before; what was only observed then is enforced where it is asked for in earnest now."""
-    name = mark[0]
-    if ask.observe or decision.enforced or name not in ask.buckets or mark != _mark(ask, name):
+    name = known[0]
+    if ask.observe or decision.enforced or name not in ask.buckets or known != mark(ask, name):
         return decision
-    return decision._replace(enforced=_enforces(config.policy(name), decision.identity))
+    return decision._replace(enforced=enforces(config.policy(name), decision.identity))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ratelimit_core.errors import ConfigurationError, IdentityError
 
 UNIX = "unix"
+KINDS = frozenset({"user", "ip", "key"})
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _PRIVATE = tuple(

@@ -3,6 +3,10 @@
     shop:rl:read:{user:42}            the first quota of a bucket
     shop:rl:read:{user:42}#3600s      a further quota
     shop:rl:chat:{user:42}|room-7     narrowed by a scope
+    shop:replay:financial:{user:42}   the quota of answers that cost nothing else
+    shop:lock:{user:42}|<route>       a lease; shop:lock:{booking:17} one on a shared resource
+    shop:idem:{user:42}|<sha256>      an idempotency record
+    shop:shadow:lock:...              leases and records of a bucket that only observes
 
 The identity stands in braces, a Redis Cluster hash tag, so that all keys of one identity share a slot. A component
 is plain (`[A-Za-z0-9._:@/-]`, at most 64 characters) or `~` and the base64url SHA-256 of it; the separators
@@ -13,9 +17,12 @@ import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
-from ratelimit_core.identity import Identity
+from ratelimit_core.buckets import Bucket
+from ratelimit_core.errors import IdentityError
+from ratelimit_core.identity import KINDS, Identity
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
+_SHADOW = "shadow:"
 
 
 def component(text: str) -> str:
@@ -27,7 +34,9 @@ def component(text: str) -> str:
 
 
 def tag(identity: Identity) -> str:
-    """The identity as a hash tag: `{user:42}`."""
+    """The identity as a hash tag: `{user:42}`; raises IdentityError for a kind that could spell another's key."""
+    if identity.kind not in KINDS:
+        raise IdentityError(f"identity kind = {identity.kind!r} can't be charged: use Identity.user, .ip or .key")
     return f"{{{identity.kind}:{component(identity.value)}}}"
 
 
@@ -37,3 +46,25 @@ def quota(namespace: str, bucket: str, identity: Identity, scope: str | None, la
     if scope is not None:
         key = f"{key}|{component(scope)}"
     return key if label is None else f"{key}#{label}"
+
+
+def quotas(namespace: str, bucket: Bucket, identity: Identity, scope: str | None) -> tuple[str, ...]:
+    """The keys of all quotas of a bucket, in its order; the first has no label, so renaming it forgets nothing."""
+    labels = (one.label if index else None for index, one in enumerate(bucket.quotas))
+    return tuple(quota(namespace, bucket.name, identity, scope, label) for label in labels)
+
+
+def replay(namespace: str, bucket: str, identity: Identity) -> str:
+    """The key of the quota for answers that cost nothing else."""
+    return f"{namespace}:replay:{bucket}:{tag(identity)}"
+
+
+def lease(namespace: str, identity: Identity, route: str, shared: str | None, shadow: bool) -> str:
+    """The key of a lease: of an identity on a route, or of a shared resource whoever asks."""
+    owner = f"{tag(identity)}|{component(route)}" if shared is None else f"{{{component(shared)}}}"
+    return f"{namespace}:{_SHADOW if shadow else ''}lock:{owner}"
+
+
+def record(namespace: str, identity: Identity, name: str, shadow: bool) -> str:
+    """The key of an idempotency record; `name` is a digest."""
+    return f"{namespace}:{_SHADOW if shadow else ''}idem:{tag(identity)}|{name}"

@@ -4,15 +4,18 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from secrets import token_hex
 from typing import NamedTuple, TypedDict, Unpack
 
 from ratelimit_core import denial, events, flow, headers
+from ratelimit_core.commands import Outcome, Peek, numbers
 from ratelimit_core.config import Config
 from ratelimit_core.decision import Admission, Decision, RateLimited
 from ratelimit_core.denial import Denial
 from ratelimit_core.drive import Store, arun, run
-from ratelimit_core.flow import Ask
 from ratelimit_core.identity import AddressNote, Identity, RequestInfo
+from ratelimit_core.shielding import Wish
+from ratelimit_core.stances import Ask
 from ratelimit_core.stores import MemoryStore, store_from_url
 
 _log = logging.getLogger("ratelimit_core")
@@ -28,6 +31,9 @@ class Options(TypedDict, total=False):
     `scope` narrows the identity (a conversation, a tenant); `identity` replaces the one that is charged (the account
     name of a login form); `route` is a template for the sinks, never a path; `observe` refuses nothing; `prior` is
     an earlier admission of the same request: what it charged is not charged again.
+
+    For buckets with shields: `idempotency_key` is the raw header or field, `fingerprint` names the request where no
+    key does and is compared where one does, `lease_on` names a shared resource for the lease (`booking:17`).
     """
 
     scope: str | None
@@ -35,6 +41,9 @@ class Options(TypedDict, total=False):
     identity: Identity | None
     observe: bool
     prior: Admission | None
+    idempotency_key: str | None
+    fingerprint: str | None
+    lease_on: str | None
 
 
 class Overlay(NamedTuple):
@@ -82,19 +91,25 @@ class Limiter:
         For `options` see `Options`. Raises CostError for a cost that is no whole number of 0 or more, and
         ConfigurationError for an unknown bucket; never raises for a store's failure.
         """
-        ask = Ask(who, _names(bucket), cost, **options)
+        ask = _ask(who, bucket, cost, options)
         return self._tell(run(flow.admit(self.config, ask), self.store, self._local), cost)
 
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         """`admit` for an event loop."""
-        ask = Ask(who, _names(bucket), cost, **options)
+        ask = _ask(who, bucket, cost, options)
         return self._tell(await arun(flow.admit(self.config, ask), self.store, self._local), cost)
 
-    def settle(self, admission: Admission) -> None:
-        """End an admission after its handler: give back what it holds. A plain bucket holds nothing."""
+    def settle(self, admission: Admission, outcome: Outcome = Outcome.COMPLETED, answer: bytes = b"") -> bool:
+        """End an admission after its handler: give back its lease and end its claim as `outcome` says.
 
-    async def asettle(self, admission: Admission) -> None:
+        Returns whether both were still held; a plain bucket holds nothing and asks no store. Never raises for a
+        store's failure: what the store does not hear of ends by its own deadline.
+        """
+        return run(flow.settle(admission, outcome, answer), self.store, self._local)
+
+    async def asettle(self, admission: Admission, outcome: Outcome = Outcome.COMPLETED, answer: bytes = b"") -> bool:
         """`settle` for an event loop."""
+        return await arun(flow.settle(admission, outcome, answer), self.store, self._local)
 
     def guard(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> "Guard":
         """Admit in a `with` or `async with` block and settle at its end; raises RateLimited instead of entering."""
@@ -102,12 +117,12 @@ class Limiter:
 
     def peek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """What `admit` would decide now; charges nothing, writes nothing, tells no sink."""
-        ask = Ask(who, _names(bucket), cost, **options)
+        ask = _ask(who, bucket, cost, options)
         return run(flow.peek(self.config, ask), self.store, self._local).decision
 
     async def apeek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """`peek` for an event loop."""
-        ask = Ask(who, _names(bucket), cost, **options)
+        ask = _ask(who, bucket, cost, options)
         return (await arun(flow.peek(self.config, ask), self.store, self._local)).decision
 
     def reset(self, identity: Identity, bucket: Buckets | None = None, scope: str | None = None) -> int:
@@ -125,6 +140,10 @@ class Limiter:
     def denial(self, admission: Admission) -> Denial:
         """The response to an admission that is not allowed."""
         return denial.deny(admission)
+
+    def ping(self) -> int:
+        """The store's time in epoch microseconds, for operators; raises StoreError when it can't be reached."""
+        return numbers(self.store.execute(Peek(())))[0]
 
     def describe(self) -> dict[str, object]:
         """Store, breaker and counts, for operators."""
@@ -150,7 +169,7 @@ class Limiter:
     def _send(self, sink: events.Sink, event: events.DecisionEvent) -> None:
         try:
             sink(event)
-        except Exception:  # a sink is a guest: whatever it raises must not reach the request
+        except Exception:  # noqa: BLE001  # a sink is a guest: whatever it raises must not reach the request
             self._once("sink_errors", "A sink raised; its errors are counted and not logged again.", exc_info=True)
 
     def _remark(self, note: AddressNote) -> None:
@@ -185,22 +204,42 @@ class Guard:
     def __enter__(self) -> Admission:
         return self._entered(self._limiter.admit(self._who, self._bucket, self._cost, **self._options))
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._admission is not None:
-            self._limiter.settle(self._admission)
+            self._limiter.settle(self._admission, _outcome(kind))
 
     async def __aenter__(self) -> Admission:
         return self._entered(await self._limiter.aadmit(self._who, self._bucket, self._cost, **self._options))
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         if self._admission is not None:
-            await self._limiter.asettle(self._admission)
+            await self._limiter.asettle(self._admission, _outcome(kind))
 
     def _entered(self, admission: Admission) -> Admission:
         if not admission.allowed:
             raise RateLimited(admission)
         self._admission = admission
         return admission
+
+
+def _outcome(raised: object) -> Outcome:
+    """A block that raised may have done its work all the same."""
+    return Outcome.COMPLETED if raised is None else Outcome.UNKNOWN
+
+
+def _ask(who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:
+    wish = Wish(token_hex(16), options.get("idempotency_key"), options.get("fingerprint"), options.get("lease_on"))
+    return Ask(
+        who,
+        _names(bucket),
+        cost,
+        options.get("scope"),
+        options.get("route"),
+        options.get("identity"),
+        options.get("observe", False),
+        options.get("prior"),
+        wish,
+    )
 
 
 def _names(bucket: Buckets) -> tuple[str, ...]:

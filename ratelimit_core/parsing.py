@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -26,15 +26,8 @@ class Settings:
     """What was read: keyword arguments of `Config`, bucket overrides and shadow flags by bucket."""
 
     plain: Mapping[str, object] = field(default_factory=dict)
-    buckets: Mapping[str, object] = field(default_factory=dict)
+    buckets: Mapping[str, object] | None = None
     shadow_flags: Mapping[str, bool] = field(default_factory=dict)
-
-    def __or__(self, other: "Settings") -> "Settings":
-        return Settings(
-            {**self.plain, **other.plain},
-            other.buckets or self.buckets,
-            {**self.shadow_flags, **other.shadow_flags},
-        )
 
 
 def parse_bool(value: object, setting: str) -> bool:
@@ -85,7 +78,7 @@ def _unknown(name: str, value: object, known: frozenset[str]) -> ConfigurationEr
 
 def _read(given: Mapping[str, object]) -> Settings:
     plain: dict[str, object] = {}
-    buckets: Mapping[str, object] = {}
+    buckets: Mapping[str, object] | None = None
     flags: dict[str, bool] = {}
     for name, value in _canonical(given).items():
         if name == "RATE_LIMIT_BUCKETS":
@@ -99,13 +92,10 @@ def _read(given: Mapping[str, object]) -> Settings:
 
 
 def _canonical(given: Mapping[str, object]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for name, value in given.items():
-        canonical = _ALIASES.get(name, name)
-        if canonical in values and values[canonical] != value:
-            raise ConfigurationError(name, value, f"{canonical} means the same and is set differently; keep one")
-        values[canonical] = value
-    return values
+    for alias, name in _ALIASES.items():
+        if alias in given and given.get(name, given[alias]) != given[alias]:
+            raise ConfigurationError(alias, given[alias], f"{name} means the same and is set differently; keep one")
+    return {_ALIASES.get(name, name): value for name, value in given.items()}
 
 
 def _text(value: object, setting: str) -> str:
@@ -139,7 +129,7 @@ def _undecorated(value: object, setting: str) -> Undecorated:
 def _json(value: object, setting: str) -> object:
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ConfigurationError(setting, value, f"JSON that parses ({error})") from None
 
 
@@ -163,7 +153,10 @@ def _rule(value: object, setting: str) -> Rule:
     names = {one.name for one in fields(Rule)}
     if not isinstance(value, Mapping) or "bucket" not in value or not names.issuperset(value):
         raise ConfigurationError(setting, value, f"a dict with bucket and any of {', '.join(sorted(names))}")
-    return Rule(**value)
+    try:
+        return Rule(**value)
+    except ConfigurationError as error:
+        raise error.within(setting) from None
 
 
 _READERS: Mapping[str, tuple[str, Callable[[object, str], object]]] = MappingProxyType(
@@ -181,6 +174,14 @@ _READERS: Mapping[str, tuple[str, Callable[[object, str], object]]] = MappingPro
     }
 )
 
+ATTRIBUTES: Mapping[str, str] = MappingProxyType({name: keyword for name, (keyword, _) in _READERS.items()})
+"""Every flat setting, with the attribute of `Config` that it becomes."""
+
+
+def canonical_name(setting: str) -> str:
+    """The name that an accepted alias stands for."""
+    return _ALIASES.get(setting, setting)
+
 
 def _bucket(name: str, value: object, base: Bucket | None) -> Bucket:
     if isinstance(value, Bucket) and value.name == name:
@@ -190,7 +191,10 @@ def _bucket(name: str, value: object, base: Bucket | None) -> Bucket:
         raise ConfigurationError(setting, value, "a dict of the bucket's fields")
     known = {one.name for one in fields(Bucket)} - {"name"}
     values: dict[str, object] = {} if base is None else {one: getattr(base, one) for one in known - {"quota"}}
-    values["quotas"] = _quotas(value, base, setting)
+    try:
+        values["quotas"] = _quotas(value, base)
+    except ConfigurationError as error:
+        raise error.within(setting) from None
     for field_name, raw in value.items():
         if field_name in ("quota", "quotas", "burst"):
             continue
@@ -198,7 +202,10 @@ def _bucket(name: str, value: object, base: Bucket | None) -> Bucket:
         if target not in known or (target.endswith("_us") and target == field_name):
             raise ConfigurationError(f"{setting}['{field_name}']", raw, "no such field; known are " + _names(known))
         values[target] = _field(field_name, raw, f"{setting}['{field_name}']")
-    return Bucket(name, **values)  # type: ignore[arg-type]  # Bucket itself checks every value
+    try:
+        return Bucket(name, **values)  # type: ignore[arg-type]  # Bucket itself checks every value
+    except ConfigurationError as error:
+        raise error.within("RATE_LIMIT_BUCKETS") from None
 
 
 def _names(known: set[str]) -> str:
@@ -211,32 +218,31 @@ def _field(name: str, raw: object, setting: str) -> object:
     return parse_bool(raw, setting) if name in _FLAGS else raw
 
 
-def _quotas(value: Mapping[str, object], base: Bucket | None, setting: str) -> tuple[Quota, ...]:
+def _quotas(value: Mapping[str, object], base: Bucket | None) -> tuple[Quota, ...]:
     burst = value.get("burst")
     if "quotas" in value:
-        if "quota" in value or burst is not None:
-            raise ConfigurationError(
-                f"{setting}['quotas']", value["quotas"], "give quotas, or quota and burst, not both"
-            )
         given = value["quotas"]
+        if "quota" in value or burst is not None:
+            raise ConfigurationError("quotas", given, "give quotas, or quota and burst, not both")
         if not isinstance(given, list | tuple):
-            raise ConfigurationError(f"{setting}['quotas']", given, "a list such as ['5/m:1', '50/h:10']")
-        return tuple(_quota(one, None, setting) for one in given)
+            raise ConfigurationError("quotas", given, "a list such as ['5/m:1', '50/h:10']")
+        return tuple(_quota(one, None) for one in given)
     if "quota" in value:
-        return (_quota(value["quota"], burst, setting),)
-    if burst is None and base is not None:
+        return (_quota(value["quota"], burst),)
+    if base is None:
+        raise ConfigurationError("quota", None, "a new bucket needs quota and burst, or quotas")
+    if burst is None:
         return base.quotas
-    if base is None or len(base.quotas) != 1:
-        raise ConfigurationError(setting, dict(value), "a new bucket needs quota and burst, or quotas")
-    only = base.quotas[0]
-    return (Quota(only.rate, only.period_us, burst, only.name),)  # type: ignore[arg-type]  # Quota checks it
+    if len(base.quotas) != 1:
+        raise ConfigurationError("burst", burst, "the bucket has several quotas; give quotas")
+    return (replace(base.quotas[0], burst=burst),)
 
 
-def _quota(value: object, burst: object, setting: str) -> Quota:
+def _quota(value: object, burst: object) -> Quota:
     if isinstance(value, Quota):
+        if burst is not None:
+            raise ConfigurationError("burst", burst, "the quota given has a burst of its own; give one of them")
         return value
     if isinstance(value, Mapping) and {"quota", "burst", "name"}.issuperset(value):
         return Quota.parse(value.get("quota"), value.get("burst"), name=value.get("name"))  # type: ignore[arg-type]
-    if burst is not None and (isinstance(burst, bool) or not isinstance(burst, int)):
-        raise ConfigurationError(f"{setting}['burst']", burst, "a whole number, at least 1")
-    return Quota.parse(value, burst)  # type: ignore[arg-type]  # parse refuses what is no text
+    return Quota.parse(value, burst)  # type: ignore[arg-type]  # parse refuses what is no text, Quota a wrong burst

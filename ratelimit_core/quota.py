@@ -45,6 +45,14 @@ class Quota:
                 "quota burst", self.burst, "burst x period / rate must stay under 2^51 microseconds (71 years)"
             )
 
+    def __str__(self) -> str:
+        """As `parse` reads it: `60/m:10`; a period that is no whole seconds, which only code can say, in us."""
+        for unit in ("d", "h", "m", "s"):
+            count, rest = divmod(self.period_us, _UNITS_US[unit])
+            if not rest:
+                return f"{self.rate}/{'' if count == 1 else count}{unit}:{self.burst}"
+        return f"{self.rate}/{self.period_us}us:{self.burst}"
+
     @property
     def interval_us(self) -> int:
         """The emission interval T in microseconds, rounded up."""

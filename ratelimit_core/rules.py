@@ -28,10 +28,7 @@ class Rule:
     methods: frozenset[str] | Iterable[str] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.methods, str):
-            raise ConfigurationError("rule methods", self.methods, "a list or set of methods, such as ['POST']")
-        if self.methods is not None:
-            object.__setattr__(self, "methods", frozenset(method.upper() for method in self.methods))
+        object.__setattr__(self, "methods", self._upper())
         if self.path is not None and not (isinstance(self.path, str) and self.path.startswith("/")):
             raise ConfigurationError("rule path", self.path, "a path that starts with /")
         if self.path is not None and self.pattern is not None:
@@ -40,20 +37,32 @@ class Rule:
             raise ConfigurationError("rule", self.bucket, "it needs a path, pattern, url_name or namespace")
         object.__setattr__(self, "pattern", self._compiled())
 
+    def _upper(self) -> frozenset[str] | None:
+        if self.methods is None:
+            return None
+        given = () if isinstance(self.methods, str) or not isinstance(self.methods, Iterable) else tuple(self.methods)
+        if not given or not all(isinstance(method, str) for method in given):
+            raise ConfigurationError("rule methods", self.methods, "a list or set of methods, such as ['POST']")
+        return frozenset(method.upper() for method in given)
+
     def _compiled(self) -> re.Pattern[str] | None:
         if self.path is not None:
             prefix = re.escape(self.path).replace(r"\*", "[^/]+")
             return re.compile(prefix if self.path.endswith("/") else prefix + r"(?:/|\Z)")
         try:
-            return None if self.pattern is None else re.compile(self.pattern)
+            pattern = None if self.pattern is None else re.compile(self.pattern)
         except (re.error, TypeError) as error:
             raise ConfigurationError("rule pattern", self.pattern, f"a regular expression ({error})") from None
+        if pattern is not None and not isinstance(pattern.pattern, str):
+            raise ConfigurationError("rule pattern", self.pattern, "a regular expression for text")
+        return pattern
 
     @property
-    def weight(self) -> tuple[bool, int, int]:
-        """How exact a rule is: a URL name before a path, a longer path before a shorter one."""
+    def weight(self) -> tuple[bool, int, int, bool]:
+        """How exact a rule is: a URL name before a path, a longer path before a shorter one, methods before none."""
         pattern = self.pattern.pattern if isinstance(self.pattern, re.Pattern) else ""
-        return self.url_name is not None, len(self.path or pattern), len(self.namespace or "")
+        length = len(self.path or pattern)
+        return self.url_name is not None, length, len(self.namespace or ""), self.methods is not None
 
     def matches(self, path: str, url_name: str | None = None, namespaces: Sequence[str] = ()) -> bool:
         """Whether the rule covers this place, whatever the method."""

@@ -86,6 +86,12 @@ class ScriptedStore:
         """Nothing to close."""
 
 
+class _Process:
+    """What a door said about this process: through what it serves real requests, if it does."""
+
+    serves: str | None = None
+
+
 class _IdleStore(MemoryStore):
     """A store in which nobody has ever spent anything: it answers every question and keeps nothing."""
 
@@ -124,15 +130,14 @@ def enforcing(clock: ManualClock | None = None) -> Iterator[ManualClock]:
 
 def refuse_testing(reason: str | None) -> None:
     """Told by a door that this process serves real requests; raises TestModeError if test mode is on already."""
-    global _refused
-    _refused = reason
+    _Process.serves = reason
     if reason is not None and is_testing():
         raise TestModeError(f"test mode is on in a process that serves real requests ({reason})")
 
 
 def _lay(overlay: "_limiter.Overlay | None") -> None:
-    if overlay is not None and _refused is not None:
-        raise TestModeError(f"test mode is refused: this process serves real requests ({_refused})")
+    if overlay is not None and _Process.serves is not None:
+        raise TestModeError(f"test mode is refused: this process serves real requests ({_Process.serves})")
     _limiter.overlay = overlay
 
 
@@ -147,6 +152,3 @@ def _enforcing(config: Config) -> Config:
 def _all_in(config: Config, mode: Mode) -> Config:
     buckets = tuple(bucket if bucket.mode is Mode.OFF else replace(bucket, mode=mode) for bucket in config.buckets)
     return replace(config, buckets=buckets, shadow=None, shadow_flags={})
-
-
-_refused: str | None = None

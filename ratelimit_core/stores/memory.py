@@ -15,8 +15,9 @@ import weakref
 
 from ratelimit_core import gcra
 from ratelimit_core.clock import Clock, SystemClock
-from ratelimit_core.commands import Acquire, Charge, Command, Peek, Reply
+from ratelimit_core.commands import Acquire, Charge, Command, Finding, Peek, Renew, Reply, Settle, Shield, Shielded
 from ratelimit_core.errors import ConfigurationError
+from ratelimit_core.stores.shields import Shields
 
 _SLOT_US = 1_000_000
 _LOOKS = 4
@@ -24,22 +25,27 @@ _EVICTION_LOOKS = 64
 
 
 class MemoryStore:
-    """Everything in one dictionary of key to TAT (epoch microseconds), at most `max_keys` of them."""
+    """One dictionary of key to TAT (epoch microseconds), at most `max_keys`; leases and records beside it.
 
-    def __init__(self, clock: Clock | None = None, max_keys: int = 2_000_000) -> None:
-        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
-            raise ConfigurationError("max_keys", max_keys, "a whole number, at least 1")
+    Of leases and idempotency records it keeps at most `max_shields` and refuses further ones while all are live.
+    """
+
+    def __init__(self, clock: Clock | None = None, max_keys: int = 2_000_000, max_shields: int = 100_000) -> None:
+        for name, value in (("max_keys", max_keys), ("max_shields", max_shields)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(name, value, "a whole number, at least 1")
         self._clock = SystemClock() if clock is None else clock
         self._max_keys = max_keys
         self._tats: dict[str, int] = {}
         self._filed: dict[int, list[str]] = {}
         self._slots: list[int] = []
         self._evicted = 0
+        self._shields = Shields(max_shields)
         self._lock = threading.Lock()
         _forked.add(self)
 
     def execute(self, command: Command, /) -> Reply:
-        """Carry out one command; never raises."""
+        """Carry out one command; raises StoreError only for a shield when too many are live."""
         with self._lock:
             return self._execute(command, self._clock.now_us())
 
@@ -49,7 +55,13 @@ class MemoryStore:
 
     def describe(self) -> dict[str, object]:
         """Counts for operators."""
-        return {"kind": "memory", "keys": len(self._tats), "max_keys": self._max_keys, "evicted": self._evicted}
+        return {
+            "kind": "memory",
+            "keys": len(self._tats),
+            "max_keys": self._max_keys,
+            "evicted": self._evicted,
+            "shields": len(self._shields),
+        }
 
     def close(self) -> None:
         """Nothing to close; what was counted stays."""
@@ -59,19 +71,67 @@ class MemoryStore:
 
     def _execute(self, command: Command, now_us: int) -> Reply:
         if isinstance(command, Acquire):
-            return self._acquire(command, now_us)
+            rooms = self._measure(command, now_us)
+            if command.shield is not None:
+                return self._shielded(command, command.shield, rooms, now_us)
+            self._charge(command, rooms, now_us)
+            return (now_us, *(room_us for group in rooms for room_us in group))
         if isinstance(command, Peek):
             return (now_us, *self._rooms(command.charges, now_us))
-        return (now_us, sum(self._tats.pop(key, None) is not None for key in command.keys))
+        if isinstance(command, Settle):
+            return (now_us, *self._shields.settle(command, now_us))
+        if isinstance(command, Renew):
+            return (now_us, *self._shields.renew(command.shield, now_us))
+        return (now_us, sum(map(self._reset, command.keys)))
 
-    def _acquire(self, command: Acquire, now_us: int) -> Reply:
-        groups = (command.charges, *command.observed)
-        rooms = [self._rooms(group, now_us) for group in groups]
-        if all(room_us >= 0 for room_us in rooms[0]):
-            for group, left in zip(groups, rooms, strict=True):
-                if all(room_us >= 0 for room_us in left):
-                    self._write(group, left, now_us)
-        return (now_us, *(room_us for left in rooms for room_us in left))
+    def _measure(self, command: Acquire, now_us: int) -> list[list[int]]:
+        return [self._rooms(group, now_us) for group in (command.charges, *command.observed)]
+
+    def _charge(self, command: Acquire, rooms: list[list[int]], now_us: int, but: int | None = None) -> None:
+        """Write the groups that fit, without the group `but`; nothing at all where the first does not."""
+        lost = not _fits(rooms[0]) or but == 0
+        for index, group in enumerate((command.charges, *command.observed)):
+            if lost or index == but or not _fits(rooms[index]):
+                self._bound(group, now_us)
+            else:
+                self._write(group, rooms[index], now_us)
+
+    def _bound(self, charges: tuple[Charge, ...], now_us: int) -> None:
+        """Store the clamp of a debt that no charge of this quota left: else waiting would never end it."""
+        for key, tolerance_us, increment_us in charges:
+            if increment_us and self._tats.get(key, 0) > now_us + tolerance_us:
+                self._tats[key] = now_us + tolerance_us
+
+    def _shielded(self, command: Acquire, shield: Shield, rooms: list[list[int]], now_us: int) -> Shielded:
+        """First the record, then every quota, then the lease; what refuses first keeps its group from being charged."""
+        group = 0 if shield.at is None else shield.at + 1
+        finding, generation, answer, wait_us, fence = Finding.HELD, 0, b"", 0, 0
+        if shield.claim is not None:
+            finding, generation, answer = self._shields.find(shield.claim, now_us)
+            if finding is not Finding.HELD and group == 0:
+                finding, wait_us = self._replay(shield.claim.replay, finding, now_us)
+        if finding is Finding.HELD:
+            if not _fits(rooms[group]) or not _fits(rooms[0]):
+                finding = Finding.NOT_REACHED
+            elif shield.lease is not None:
+                fence = self._shields.fence(shield.lease, now_us)
+                finding = Finding.HELD if fence else Finding.LEASED_OUT
+        if finding is Finding.HELD:
+            generation = self._shields.hold(shield, now_us, fence, generation)
+        self._charge(command, rooms, now_us, None if finding in (Finding.HELD, Finding.NOT_REACHED) else group)
+        flat = (now_us, *(room_us for left in rooms for room_us in left))
+        return Shielded(flat, finding, wait_us, fence, generation, answer if finding is Finding.REPLAY else b"")
+
+    def _replay(self, charge: Charge, finding: Finding, now_us: int) -> tuple[Finding, int]:
+        """An answer that costs nothing else costs one unit of the replay quota."""
+        rooms = self._rooms((charge,), now_us)
+        if not _fits(rooms):
+            return Finding.REPLAY_LIMITED, -rooms[0]
+        self._write((charge,), rooms, now_us)
+        return finding, 0
+
+    def _reset(self, key: str) -> bool:
+        return self._shields.forget(key) or self._tats.pop(key, None) is not None
 
     def _rooms(self, charges: tuple[Charge, ...], now_us: int) -> list[int]:
         return [gcra.measure(self._tats.get(key), now_us, tau, increment) for key, tau, increment in charges]
@@ -131,13 +191,17 @@ class MemoryStore:
         self._lock = threading.Lock()
 
 
+def _fits(rooms: list[int]) -> bool:
+    return all(room_us >= 0 for room_us in rooms)
+
+
 _forked: "weakref.WeakSet[MemoryStore]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     """Another thread may have held a lock at the moment of the fork; it does not exist in the child."""
     for store in _forked:
-        store._renew_lock()
+        store._renew_lock()  # noqa: SLF001  # our own
 
 
 os.register_at_fork(after_in_child=_after_fork)

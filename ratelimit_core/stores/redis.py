@@ -13,7 +13,6 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -27,12 +26,10 @@ from ratelimit_core.breaker import Breaker
 from ratelimit_core.clock import Clock
 from ratelimit_core.commands import Command, Reply
 from ratelimit_core.errors import ConfigurationError, StoreError
-from ratelimit_core.stores.turns import LoopTurns, Turns
+from ratelimit_core.stores import urls
+from ratelimit_core.stores.turns import Deadline, LoopTurns, Turns
 from ratelimit_core.stores.wire import Call, decode, encode
 
-_OWN_OPTIONS = ("deadline_ms", "patient_deadline_ms", "pool_size")
-_LAG_S = 0.01
-_LONGEST_LAG_S = 5.0
 _ERRORS = (RedisError, OSError, TimeoutError)
 
 
@@ -55,7 +52,8 @@ class RedisStore:
         pool_size: int = 50,
         turn_us: int = 1_000_000,
     ) -> None:
-        self._address, options = _split(url)
+        self._address, options = urls.split(url)
+        _check(deadline_us=deadline_us, patient_deadline_us=patient_deadline_us, pool_size=pool_size, turn_us=turn_us)
         self._clock = clock
         self._deadline_s = options.get("deadline_ms", deadline_us / 1_000) / 1_000
         self._patient_deadline_s = options.get("patient_deadline_ms", patient_deadline_us / 1_000) / 1_000
@@ -66,8 +64,9 @@ class RedisStore:
         try:
             self._sync_pool = redis.ConnectionPool.from_url(self._address, **common)
             self._async_pool = redis.asyncio.ConnectionPool.from_url(self._address, socket_timeout=None, **common)
-        except (ValueError, RedisError) as error:
-            raise ConfigurationError("RATE_LIMIT_STORE_URL", redacted(url), f"a Redis URL ({error})") from None
+            self._connection()  # connects to nothing, and says which options of the URL it does not know
+        except (ValueError, TypeError, RedisError) as error:
+            raise urls.bad(url, str(error)) from None
         self._start()
         _forked.add(self)
 
@@ -108,7 +107,7 @@ class RedisStore:
         connection = await turns.take()
         reply = None
         try:
-            async with _Deadline(self._deadline(call)):
+            async with Deadline(self._deadline(call)):
                 reply = await _aask(connection, call)
             return decode(reply)
         except _ERRORS as error:
@@ -124,7 +123,7 @@ class RedisStore:
         """The address without its password, the breaker's state and errors by kind."""
         return {
             "kind": "redis",
-            "address": redacted(self._address),
+            "address": urls.redacted(self._address),
             "breaker": "open" if self._breaker.is_open else "closed",
             "breaker_opened": self._breaker.opened,
             "errors": dict(self._errors),
@@ -193,35 +192,6 @@ class _Loop(NamedTuple):
     keeper: AsyncGenerator[None, None]
 
 
-class _Deadline:
-    """`asyncio.timeout` that blames the store only: while the loop itself is late, the reply may be waiting unread."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._scope = asyncio.timeout(None)
-
-    async def __aenter__(self) -> None:
-        await self._scope.__aenter__()
-        self._give_up_s = self._loop.time() + max(_LONGEST_LAG_S, 2 * self._seconds)
-        self._arm()
-
-    async def __aexit__(self, *exc_info: object) -> bool | None:
-        self._timer.cancel()
-        return await self._scope.__aexit__(*exc_info)
-
-    def _arm(self) -> None:
-        self._due_s = self._loop.time() + self._seconds
-        self._timer = self._loop.call_at(self._due_s, self._fire)
-
-    def _fire(self) -> None:
-        now_s = self._loop.time()
-        if now_s - self._due_s > _LAG_S and now_s < self._give_up_s:
-            self._arm()
-        else:
-            self._scope.reschedule(now_s)
-
-
 def _ask(connection: redis.Connection, call: Call, end_s: float) -> object:
     """Connect if need be, send, read; every step gets what is left of the deadline."""
     if connection.is_connected and _is_stale(connection):
@@ -265,6 +235,12 @@ async def _ais_stale(connection: redis.asyncio.Connection) -> bool:
         return True
 
 
+def _check(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(name, value, "a whole number, at least 1")
+
+
 def _left(end_s: float) -> float:
     left_s = end_s - time.monotonic()
     if left_s <= 0:
@@ -280,32 +256,10 @@ def _kind(error: Exception) -> str:
     return "connection"
 
 
-def redacted(url: str) -> str:
-    """A URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
-
-
-def _split(url: str) -> tuple[str, dict[str, float]]:
-    """A URL without this store's own options, and those."""
-    parts = urlsplit(url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
-    options: dict[str, float] = {}
-    for name, text in pairs:
-        if name in _OWN_OPTIONS:
-            if not text.isdecimal() or int(text) < 1:
-                raise ConfigurationError(f"RATE_LIMIT_STORE_URL: {name}", text, "a whole number, at least 1")
-            options[name] = int(text)
-    query = urlencode([pair for pair in pairs if pair[0] not in _OWN_OPTIONS])
-    return urlunsplit(parts._replace(query=query)), options
-
-
 def _after_fork() -> None:
     """Connections and locks of the parent are not the child's."""
     for store in _forked:
-        store._start()
+        store._start()  # noqa: SLF001  # our own
 
 
 _forked: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()

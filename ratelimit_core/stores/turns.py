@@ -1,4 +1,4 @@
-"""Whose turn it is on a bounded number of connections, for threads and for event loops.
+"""Whose turn it is on a bounded number of connections, for threads and for event loops, and how long it may take.
 
 A turn has no deadline of its own while the store goes on answering: ten thousand admissions that arrive at once are
 all decided. When nothing was answered for `turn_us` a waiter gives up, and when the breaker opens all of them do, at
@@ -16,6 +16,8 @@ from ratelimit_core.breaker import Breaker
 from ratelimit_core.errors import StoreError
 
 Thing = TypeVar("Thing")
+_LAG_S = 0.01
+_LONGEST_LAG_S = 5.0
 
 
 def _busy() -> StoreError:
@@ -137,3 +139,32 @@ class LoopTurns(Generic[Thing]):
             self._loop.call_later(left_s, self._late, turn, since_s)
         else:
             turn.set_exception(_busy())
+
+
+class Deadline:
+    """`asyncio.timeout` that blames the store only: while the loop itself is late, the reply may be waiting unread."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._scope = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._give_up_s = self._loop.time() + max(_LONGEST_LAG_S, 2 * self._seconds)
+        self._arm()
+
+    async def __aexit__(self, *exc_info: object) -> bool | None:
+        self._timer.cancel()
+        return await self._scope.__aexit__(*exc_info)
+
+    def _arm(self) -> None:
+        self._due_s = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._due_s, self._fire)
+
+    def _fire(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._due_s > _LAG_S and now_s < self._give_up_s:
+            self._arm()
+        else:
+            self._scope.reschedule(now_s)

@@ -4,8 +4,10 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple
 
-from ratelimit_core.commands import Acquire, Command, Peek, Reply
+from ratelimit_core.commands import Acquire, Command, Finding, Peek, Renew, Reply, Settle, Shield, Shielded
 from ratelimit_core.errors import StoreError
+
+Argument = str | int | bytes
 
 
 class Script(NamedTuple):
@@ -20,7 +22,7 @@ class Call(NamedTuple):
 
     script: Script
     keys: tuple[str, ...]
-    arguments: tuple[str | int, ...]
+    arguments: tuple[Argument, ...]
     patient: bool = False
 
 
@@ -30,30 +32,89 @@ def _load(name: str) -> Script:
     return Script(source, sha1(source.encode("ascii"), usedforsecurity=False).hexdigest())
 
 
-_ACQUIRE, _PEEK, _RESET = _load("acquire"), _load("peek"), _load("reset")
+_ACQUIRE, _SHIELD, _SETTLE, _RENEW = _load("acquire"), _load("shield"), _load("settle"), _load("renew")
+_PEEK, _RESET = _load("peek"), _load("reset")
 
 
 def encode(command: Command, now_us: int) -> Call:
     """A command as a script call; `now_us` is 0 where the server's own clock counts."""
     if isinstance(command, Acquire):
-        keys = tuple(charge.key for charge in command.all_charges())
-        return Call(_ACQUIRE, keys, _arguments(command, now_us), command.patient)
+        return _acquire(command, now_us)
     if isinstance(command, Peek):
         keys = tuple(charge.key for charge in command.charges)
-        return Call(_PEEK, keys, _arguments(Acquire(command.charges), now_us))
+        return Call(_PEEK, keys, _charges(Acquire(command.charges), now_us))
+    if isinstance(command, Settle):
+        return _settle(command, now_us)
+    if isinstance(command, Renew):
+        return _renew(command, now_us)
     return Call(_RESET, command.keys, (now_us,))
 
 
 def decode(reply: object) -> Reply:
-    """A script's reply; raises StoreError for anything but a list of integers."""
-    if isinstance(reply, list) and all(isinstance(number, int) for number in reply):
-        return tuple(reply)
+    """A script's reply; raises StoreError for anything else."""
+    if isinstance(reply, list):
+        if all(isinstance(number, int) for number in reply):
+            return tuple(reply)
+        if len(reply) == 6 and isinstance(reply[0], list):
+            rooms, finding, *rest = reply
+            return Shielded(tuple(rooms), Finding(finding), *rest)
     raise StoreError("corrupt", f"the script replied {reply!r:.100}")
 
 
-def _arguments(command: Acquire, now_us: int) -> tuple[int, ...]:
+def _charges(command: Acquire, now_us: int) -> tuple[int, ...]:
     found = [now_us]
     for group, charges in enumerate((command.charges, *command.observed)):
         for _, tolerance_us, increment_us in charges:
             found += (tolerance_us, increment_us, group)
     return tuple(found)
+
+
+def _acquire(command: Acquire, now_us: int) -> Call:
+    keys = tuple(charge.key for charge in command.all_charges())
+    shield = command.shield
+    if shield is None:
+        return Call(_ACQUIRE, keys, _charges(command, now_us), command.patient)
+    claim, lease = shield.claim, shield.lease
+    keys += (
+        claim.key if claim else keys[0],
+        claim.replay.key if claim else keys[0],
+        lease.key if lease else keys[0],
+    )
+    arguments: tuple[Argument, ...] = (0 if shield.at is None else shield.at + 1, shield.token)
+    if claim is None:
+        arguments += (0, "", 0, 0, 0, 0, 0, 0)
+    else:
+        arguments += (1, claim.fingerprint, claim.ttl_us, claim.unknown_ttl_us, claim.retention_us)
+        arguments += (claim.replay.tolerance_us, claim.replay.increment_us, int(claim.takeover))
+    arguments += (0, 0, 0) if lease is None else (1, lease.capacity, lease.ttl_us)
+    return Call(_SHIELD, keys, _charges(command, now_us) + arguments, command.patient)
+
+
+def _settle(command: Settle, now_us: int) -> Call:
+    token, lease, claim, _ = command.shield
+    ends = (claim.unknown_ttl_us, claim.retention_us) if claim else (0, 0)
+    arguments = (
+        now_us,
+        token,
+        int(claim is not None),
+        command.outcome.value,
+        command.answer,
+        *ends,
+        int(lease is not None),
+    )
+    return Call(_SETTLE, _held_keys(command.shield), arguments, patient=True)
+
+
+def _renew(command: Renew, now_us: int) -> Call:
+    token, lease, claim, _ = command.shield
+    ends = (claim.ttl_us, claim.unknown_ttl_us, claim.retention_us) if claim else (0, 0, 0)
+    holds = (1, lease.ttl_us) if lease else (0, 0)
+    arguments = (now_us, token, int(claim is not None), *ends, *holds)
+    return Call(_RENEW, _held_keys(command.shield), arguments, patient=True)
+
+
+def _held_keys(shield: Shield) -> tuple[str, str]:
+    """The record's key and the lease's; where a shield has only one of them it stands for both."""
+    claim = shield.claim.key if shield.claim else ""
+    lease = shield.lease.key if shield.lease else ""
+    return claim or lease, lease or claim
