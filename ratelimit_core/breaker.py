@@ -78,7 +78,3 @@ class Breaker:
         if opens:
             for callback in self._callbacks:
                 callback()
-
-    def renew_lock(self) -> None:
-        """After a fork: the lock's owner may not exist any more."""
-        self._lock = threading.Lock()

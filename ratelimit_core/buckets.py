@@ -1,7 +1,7 @@
 """A bucket: a named policy of quotas, mode and shields. Values only; what they mean is decided in `flow`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field
 from enum import StrEnum
 
@@ -87,7 +87,7 @@ class Bucket:
     """
 
     name: str
-    quotas: tuple[Quota, ...] = ()
+    quotas: Sequence[Quota] = ()
     quota: InitVar[Quota | str | None] = None
     mode: Mode = Mode.ENFORCE
     canary_percent: float = 0

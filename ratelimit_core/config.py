@@ -79,8 +79,9 @@ class Config:
                 raise ConfigurationError(f"RATE_LIMIT_{name.upper()}", value, "True or False")
         if not isinstance(self.namespace, str) or not _NAMESPACE.fullmatch(self.namespace):
             raise ConfigurationError("RATE_LIMIT_NAMESPACE", self.namespace, "letters, digits, '.', '_' and '-'")
-        if isinstance(self.trusted_proxies, str):
-            raise ConfigurationError("RATE_LIMIT_TRUSTED_PROXIES", self.trusted_proxies, "a list, not one text")
+        proxies: object = self.trusted_proxies
+        if isinstance(proxies, str):
+            raise ConfigurationError("RATE_LIMIT_TRUSTED_PROXIES", proxies, "a list, not one text")
         if not isinstance(self.undecorated, Undecorated):
             raise ConfigurationError("RATE_LIMIT_UNDECORATED", self.undecorated, "Undecorated.SHADOW, .MODE or .OFF")
 

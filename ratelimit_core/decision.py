@@ -1,6 +1,6 @@
 """What was found and what follows from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from ratelimit_core.errors import RateLimitError
 from ratelimit_core.identity import AddressNote, Identity
 from ratelimit_core.quota import Quota
 
-Mark = tuple[str, str, str]
+Mark = tuple[str, str | None, Identity | None]
 
 
 class Verdict(StrEnum):
@@ -60,7 +60,7 @@ class Decision(NamedTuple):
     enforced: bool
     degraded: bool
     charged: bool
-    quotas: tuple[Quota, ...]
+    quotas: Sequence[Quota]
     rooms: tuple[int, ...]
     cost: int
     now_us: int

@@ -14,7 +14,7 @@ returns a value; `drive` carries the commands. One `Ask` becomes one `Acquire`:
 Where a refusal is certain the charges are asked with cost 0, which reads the quotas and never writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ratelimit_core.buckets import Mode
 from ratelimit_core.commands import (
@@ -33,7 +33,7 @@ from ratelimit_core.commands import (
 )
 from ratelimit_core.config import Config, Policy
 from ratelimit_core.decision import Admission, Decision, Held, Mark, Verdict
-from ratelimit_core.errors import CostError, StoreError
+from ratelimit_core.errors import ConfigurationError, CostError, StoreError
 from ratelimit_core.identity import Identity, Located
 from ratelimit_core.stances import (
     Ask,
@@ -100,11 +100,15 @@ def reset(config: Config, identity: Identity, buckets: tuple[str, ...], scope: s
 def _consult(config: Config, ask: Ask, command: "_MakeCommand") -> Flow[Admission]:
     if isinstance(ask.cost, bool) or not isinstance(ask.cost, int) or ask.cost < 0:
         raise CostError(ask.cost)
+    if not ask.buckets:
+        raise ConfigurationError("bucket", ask.buckets, "at least one name")
     located = locate(config, ask)
     policies = _wanted(config, ask)
-    stances = take(ask, located, policies)
+    before = _before(config, ask)
+    refused = any(not decision.allowed for decision in before)
+    stances = take(ask, located, policies, refused)
     if not stances:
-        return _admission(config, ask, located, policies, [])
+        return _admission(config, ask, located, policies, before, ())
     asked = command(config, ask, stances)
     shield = asked.shield if isinstance(asked, Acquire) else None
     try:
@@ -114,7 +118,7 @@ def _consult(config: Config, ask: Ask, command: "_MakeCommand") -> Flow[Admissio
             yield from _give_back(shield, Outcome.RELEASED)  # it may have been taken, and no handler will start
         stances = retake(stances, error)
         reply = yield Local(command(config, ask, stances))
-    admission = _admission(config, ask, located, policies, _decide(ask, stances, reply))
+    admission = _admission(config, ask, located, policies, before, _decide(ask, stances, reply))
     return _holding(admission, stances, shield, reply)
 
 
@@ -192,7 +196,12 @@ def _off(policy: Policy) -> Decision:
 
 
 def _admission(
-    config: Config, ask: Ask, located: Located | None, policies: list[Policy], decisions: list[Decision]
+    config: Config,
+    ask: Ask,
+    located: Located | None,
+    policies: list[Policy],
+    before: tuple[Decision, ...],
+    decisions: Iterable[Decision],
 ) -> Admission:
     decided = {decision.bucket: decision for decision in decisions}
     fresh = tuple(decided.get(policy.bucket.name) or _off(policy) for policy in policies)
@@ -201,8 +210,6 @@ def _admission(
     prior = ask.prior
     if prior is None:
         return Admission(config, fresh, marks, ask.route, note)
-    kept = zip(prior.marks, prior.decisions, strict=True)
-    before = tuple(_upheld(config, ask, known, decision) for known, decision in kept)
     marks = prior.marks + marks
     return Admission(config, before + fresh, marks, ask.route or prior.route, note, len(before), prior.held)
 
@@ -214,6 +221,14 @@ def _holding(admission: Admission, stances: list[Stance], shield: Shield | None,
     name = next(stance.bucket.name for stance in stances if stance.bucket.shielded)
     held = () if reply.finding is not Finding.HELD else (Held(name, shield, reply.fence, reply.generation),)
     return admission.holding(held, reply.answer)
+
+
+def _before(config: Config, ask: Ask) -> tuple[Decision, ...]:
+    """The decisions that were taken for this request before, as they stand now."""
+    if ask.prior is None:
+        return ()
+    kept = zip(ask.prior.marks, ask.prior.decisions, strict=True)
+    return tuple(_upheld(config, ask, known, decision) for known, decision in kept)
 
 
 def _upheld(config: Config, ask: Ask, known: Mark, decision: Decision) -> Decision:

@@ -69,6 +69,7 @@ class Limiter:
         self._local = MemoryStore()
         self._sinks = tuple(sinks)
         self._counts: Counter[str] = Counter()
+        self._overlaid: tuple[Overlay, Config] | None = None
 
     @classmethod
     def from_env(cls, sinks: Iterable[events.Sink] = ()) -> "Limiter":
@@ -78,7 +79,11 @@ class Limiter:
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self._config if overlay is None else overlay.configure(self._config)
+        if overlay is None:
+            return self._config
+        if self._overlaid is None or self._overlaid[0] is not overlay:
+            self._overlaid = overlay, overlay.configure(self._config)
+        return self._overlaid[1]
 
     @property
     def store(self) -> Store:

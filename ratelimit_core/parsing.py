@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -218,7 +218,7 @@ def _field(name: str, raw: object, setting: str) -> object:
     return parse_bool(raw, setting) if name in _FLAGS else raw
 
 
-def _quotas(value: Mapping[str, object], base: Bucket | None) -> tuple[Quota, ...]:
+def _quotas(value: Mapping[str, object], base: Bucket | None) -> Sequence[Quota]:
     burst = value.get("burst")
     if "quotas" in value:
         given = value["quotas"]
@@ -235,7 +235,7 @@ def _quotas(value: Mapping[str, object], base: Bucket | None) -> tuple[Quota, ..
         return base.quotas
     if len(base.quotas) != 1:
         raise ConfigurationError("burst", burst, "the bucket has several quotas; give quotas")
-    return (replace(base.quotas[0], burst=burst),)
+    return (replace(base.quotas[0], burst=burst),)  # type: ignore[arg-type]  # Quota checks it
 
 
 def _quota(value: object, burst: object) -> Quota:

@@ -48,12 +48,13 @@ class Stance(NamedTuple):
 
 def mark(ask: Ask, name: str) -> Mark:
     """What one charge is known by within a request."""
-    return name, ask.scope or "", "" if ask.identity is None else str(ask.identity)
+    return name, ask.scope, ask.identity
 
 
-def take(ask: Ask, located: Located | None, policies: list[Policy]) -> list[Stance]:
-    """The stances of those buckets that are not off."""
-    return _foregone([_stance(policy, ask, located) for policy in policies if policy.mode is not Mode.OFF])
+def take(ask: Ask, located: Located | None, policies: list[Policy], refused: bool) -> list[Stance]:
+    """The stances of those buckets that are not off; `refused` says that the request is, whatever they find."""
+    stances = [_stance(policy, ask, located) for policy in policies if policy.mode is not Mode.OFF]
+    return _foregone(stances, refused)
 
 
 def retake(stances: list[Stance], error: StoreError) -> list[Stance]:
@@ -98,9 +99,9 @@ def in_canary(bucket: Bucket, identity: Identity) -> bool:
     return int.from_bytes(digest[:8], "big") % _SHARES < bucket.canary_percent * _SHARES / 100
 
 
-def _foregone(stances: list[Stance]) -> list[Stance]:
+def _foregone(stances: list[Stance], refused: bool = False) -> list[Stance]:
     """Mark as free what must not be charged: a stance refused beforehand, and all of them if that is enforced."""
-    lost = any(stance.enforced and stance.verdict is not Verdict.ALLOWED for stance in stances)
+    lost = refused or any(stance.enforced and stance.verdict is not Verdict.ALLOWED for stance in stances)
     return [
         stance._replace(free=True) if lost or stance.verdict is not Verdict.ALLOWED else stance for stance in stances
     ]
@@ -120,13 +121,10 @@ def _without_store(stance: Stance, error: StoreError) -> Stance:
 
 def charges(config: Config, bucket: Bucket, identity: Identity, scope: str | None, cost: int) -> tuple[Charge, ...]:
     """The charges of one bucket, a quota each."""
+    names = keys.quotas(config.namespace, bucket, identity, scope)
     return tuple(
-        Charge(
-            keys.quota(config.namespace, bucket.name, identity, scope, quota.label if index else None),
-            quota.tolerance_us,
-            quota.interval_us * cost,
-        )
-        for index, quota in enumerate(bucket.quotas)
+        Charge(name, quota.tolerance_us, quota.interval_us * cost)
+        for name, quota in zip(names, bucket.quotas, strict=True)
     )
 
 

@@ -82,7 +82,7 @@ class MemoryStore:
             return (now_us, *self._shields.settle(command, now_us))
         if isinstance(command, Renew):
             return (now_us, *self._shields.renew(command.shield, now_us))
-        return (now_us, sum(map(self._reset, command.keys)))
+        return (now_us, sum(self._reset(key, now_us) for key in command.keys))
 
     def _measure(self, command: Acquire, now_us: int) -> list[list[int]]:
         return [self._rooms(group, now_us) for group in (command.charges, *command.observed)]
@@ -130,8 +130,12 @@ class MemoryStore:
         self._write((charge,), rooms, now_us)
         return finding, 0
 
-    def _reset(self, key: str) -> bool:
-        return self._shields.forget(key) or self._tats.pop(key, None) is not None
+    def _reset(self, key: str, now_us: int) -> bool:
+        """Forget a key; its TAT becomes one long past and stays filed, so that no key is ever filed twice."""
+        tat = self._tats.get(key)
+        if tat is not None:
+            self._tats[key] = 0
+        return self._shields.forget(key) or (tat is not None and tat > now_us)
 
     def _rooms(self, charges: tuple[Charge, ...], now_us: int) -> list[int]:
         return [gcra.measure(self._tats.get(key), now_us, tau, increment) for key, tau, increment in charges]
@@ -188,6 +192,11 @@ class MemoryStore:
             self._evicted += 1
 
     def _renew_lock(self) -> None:
+        if self._lock.locked():  # by a thread that was in the middle of filing
+            self._filed.clear()
+            self._slots.clear()
+            for key, tat in self._tats.items():
+                self._file(key, tat)
         self._lock = threading.Lock()
 
 

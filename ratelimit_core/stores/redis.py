@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -113,11 +114,13 @@ class RedisStore:
         except _ERRORS as error:
             raise self._failure(error) from error
         finally:
-            if reply is None:
-                await connection.disconnect(nowait=True)
-            else:
-                self._breaker.succeeded()
-            turns.give(connection, answered=reply is not None)
+            try:
+                if reply is None:
+                    await connection.disconnect(nowait=True)
+                else:
+                    self._breaker.succeeded()
+            finally:
+                turns.give(connection, answered=reply is not None)
 
     def describe(self) -> dict[str, object]:
         """The address without its password, the breaker's state and errors by kind."""
@@ -130,16 +133,17 @@ class RedisStore:
         }
 
     def close(self) -> None:
-        """Close the connections of threads; a later command opens new ones."""
-        for connection in self._turns.all():
-            connection.disconnect()
+        """Close the connections of threads that are not in use; a later command opens new ones."""
+        self._turns.each_idle(lambda connection: connection.disconnect())
 
     async def aclose(self) -> None:
-        """Close the running loop's connections, and those of threads."""
+        """Close the running loop's connections that are not in use, and those of threads."""
         self.close()
-        known = self._loops.pop(asyncio.get_running_loop(), None)
+        known = self._loops.get(asyncio.get_running_loop())
         if known is not None:
-            await known.keeper.aclose()
+            for connection in known.turns.take_idle():
+                await connection.disconnect(nowait=True)
+                known.turns.give(connection, answered=False)
 
     def _call(self, command: Command) -> Call:
         return encode(command, 0 if self._clock is None else self._clock.now_us())
@@ -148,12 +152,13 @@ class RedisStore:
         return self._patient_deadline_s if call.patient else self._deadline_s
 
     def _connection(self) -> redis.Connection:
-        return self._sync_pool.connection_class(**self._sync_pool.connection_kwargs)
+        connection: redis.Connection = self._sync_pool.connection_class(**self._sync_pool.connection_kwargs)
+        return connection
 
-    def _loop_connection(self) -> redis.asyncio.Connection:
+    def _loop_connection(self) -> AbstractConnection:
         return self._async_pool.connection_class(**self._async_pool.connection_kwargs)
 
-    async def _loop_turns(self) -> LoopTurns[redis.asyncio.Connection]:
+    async def _loop_turns(self) -> LoopTurns[AbstractConnection]:
         """The running loop's own connections; they are closed when the loop shuts its generators down."""
         loop = asyncio.get_running_loop()
         known = self._loops.get(loop)
@@ -165,7 +170,7 @@ class RedisStore:
             await anext(known.keeper)
         return known.turns
 
-    async def _keep(self, turns: LoopTurns[redis.asyncio.Connection]) -> AsyncGenerator[None, None]:
+    async def _keep(self, turns: LoopTurns[AbstractConnection]) -> AsyncGenerator[None, None]:
         """Live as long as the loop: `asyncio.run` and asgiref close what is left of its generators at the end."""
         try:
             yield
@@ -188,7 +193,7 @@ class RedisStore:
 
 
 class _Loop(NamedTuple):
-    turns: LoopTurns[redis.asyncio.Connection]
+    turns: LoopTurns[AbstractConnection]
     keeper: AsyncGenerator[None, None]
 
 
@@ -207,7 +212,7 @@ def _ask(connection: redis.Connection, call: Call, end_s: float) -> object:
         return connection.read_response(timeout=_left(end_s))
 
 
-async def _aask(connection: redis.asyncio.Connection, call: Call) -> object:
+async def _aask(connection: AbstractConnection, call: Call) -> object:
     if connection.is_connected and await _ais_stale(connection):
         await connection.disconnect(nowait=True)
     if not connection.is_connected:
@@ -228,7 +233,7 @@ def _is_stale(connection: redis.Connection) -> bool:
         return True
 
 
-async def _ais_stale(connection: redis.asyncio.Connection) -> bool:
+async def _ais_stale(connection: AbstractConnection) -> bool:
     try:
         return await connection.can_read()
     except RedisConnectionError:

@@ -1,0 +1,1 @@
+"""The door for Django: a middleware, `@ratelimit`, settings, system checks and commands."""

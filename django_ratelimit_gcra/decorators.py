@@ -1,0 +1,197 @@
+"""`@ratelimit` puts a view into a bucket, `@exempt` leaves it alone.
+
+The middleware reads the labels that these write. A label that it could not see, because a decorator above hides it,
+because it stands on a method, or because the middleware is missing, is honoured by the view itself: never in silence.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import unwrap
+from typing import Any, NamedTuple, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+from django.views import View as ClassView
+
+from django_ratelimit_gcra.labels import (
+    Charged,
+    Cost,
+    Label,
+    Scope,
+    View,
+    is_rest_class,
+    is_rest_view,
+    labels_on,
+    make_label,
+    put_exempt,
+    put_labels,
+)
+from django_ratelimit_gcra.passage import aenter, aheld, aleave, enter, held, leave
+from django_ratelimit_gcra.routing import Demand, labelled
+from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def ratelimit(
+    bucket: str,
+    *,
+    cost: Cost = 1,
+    scope: Scope | None = None,
+    identity: Charged | None = None,
+    methods: Iterable[str] | None = None,
+) -> Callable[[V], V]:
+    """Charge a view's requests to `bucket`; for functions, coroutines, classes and methods.
+
+    `cost` is a number of units or a function of the request. `scope` narrows who is charged (a conversation): a text,
+    or a function of the request and the URL's arguments. `identity` replaces who is charged: a function that returns
+    an `Identity`, a text (which becomes `key:...`), or None for the user or the address. `methods` are those that the
+    bucket acts on; without it all, and for a bucket with a lease or idempotency those that write.
+
+    Stacked decorators charge several buckets, all or nothing. If their costs, scopes or identities differ they are
+    asked one after the other from the outermost, and a refusal leaves the earlier charges.
+
+    Functions given here run where the decision is taken: on an event loop they must not block.
+    Raises ConfigurationError and CostError for values that can't be used.
+    """
+    label = make_label(bucket, cost, scope, identity, methods)
+
+    def decorate(view: V) -> V:
+        if is_rest_view(view):
+            raise TypeError(
+                f"@ratelimit stands above {view!r}, which REST framework runs and authenticates inside: "
+                "put it below @api_view, or on the class or its methods, or use BucketThrottle"
+            )
+        if not isinstance(view, type):
+            return cast("V", _wrap(view, (label, *labels_on(view))))
+        if not hasattr(view, "dispatch"):
+            raise TypeError(f"@ratelimit can decorate functions and class-based views; {view!r} has no dispatch()")
+        view.dispatch = _wrap(view.dispatch, (label, *labels_on(view.dispatch)))
+        return view
+
+    return decorate
+
+
+def exempt(view: V) -> V:
+    """Leave a view, a class or a method alone: the middleware neither limits nor observes it."""
+    put_exempt(view)
+    return view
+
+
+class _Call(NamedTuple):
+    """One call of a decorated view; `request` may be REST framework's, `rest` are the arguments after it."""
+
+    view: View
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    request: HttpRequest
+    rest: tuple[Any, ...]
+    state: RateLimitState
+    left: tuple[Label, ...]
+
+    def run(self) -> Any:
+        """Call the view."""
+        return self.view(*self.args, **self.kwargs)
+
+    def take(self) -> bool:
+        """Look after the labels that are left; whether nobody is there to write the headers and to settle."""
+        self.state.labels += self.left
+        first, self.state.owned = not self.state.owned, True
+        return first
+
+    def demands(self) -> list[Demand]:
+        """What the labels that are left ask for."""
+        kwargs = {name: value for name, value in self.kwargs.items() if value is not self.request}
+        return labelled(self.state.limiter.config, self.left, self.request, self.rest, kwargs)
+
+
+def _wrap(view: View, labels: tuple[Label, ...]) -> View:
+    wrapper = _async_wrapper(view, labels) if iscoroutinefunction(view) else _wrapper(view, labels)
+    put_labels(wrapper, labels)
+    return wrapper
+
+
+def _wrapper(view: View, labels: tuple[Label, ...]) -> View:
+    @wraps(view)
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        call = _call(view, labels, args, kwargs)
+        if not call.left:
+            return call.run()
+        dispatched = _dispatched(view, args)
+        if _authenticates_inside(dispatched, call.request):
+            _postpone(dispatched, labels)
+            return call.run()
+        # dispatch() of an asynchronous class is no coroutine function: it returns a coroutine
+        return _apass(call) if getattr(dispatched, "view_is_async", False) else _pass(call)
+
+    return limited
+
+
+def _async_wrapper(view: View, labels: tuple[Label, ...]) -> View:
+    @wraps(view)
+    async def limited(*args: Any, **kwargs: Any) -> Any:
+        call = _call(view, labels, args, kwargs)
+        return await (_apass(call) if call.left else call.run())
+
+    return limited
+
+
+def _pass(call: _Call) -> Any:
+    """Run the view if the labels that are left admit the request."""
+    first = call.take()
+    refusal = enter(call.request, call.demands())
+    if not first:
+        return call.run() if refusal is None else refusal
+    with held(call.state):
+        response = call.run() if refusal is None else refusal
+    return leave(call.state, response)
+
+
+async def _apass(call: _Call) -> Any:
+    """`_pass` in an event loop."""
+    first = call.take()
+    refusal = await aenter(call.request, call.demands())
+    if not first:
+        return await call.run() if refusal is None else refusal
+    async with aheld(call.state):
+        response = await call.run() if refusal is None else refusal
+    return await aleave(call.state, response)
+
+
+def _call(view: View, labels: tuple[Label, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+    """Find the request, the first argument or (of a method) the second, and what nobody has looked after."""
+    candidates = (*args[:2], kwargs.get("request"))
+    found = [one for one in candidates if isinstance(base_request(one), HttpRequest)]
+    if not found:
+        raise TypeError(f"@ratelimit decorates views: {view!r} was called without a request")
+    request: HttpRequest = found[0]
+    state = state_of(request)
+    seen = request.method == "OPTIONS"
+    left = () if seen else tuple(label for label in labels if not state.has(label))
+    rest = args[candidates.index(request) + 1 :]
+    return _Call(view, args, kwargs, request, rest, state, left)
+
+
+def _dispatched(view: View, args: tuple[Any, ...]) -> object:
+    """The object whose `dispatch` is decorated: the first argument, or inside what `method_decorator` makes of it."""
+    if args and isinstance(args[0], ClassView):
+        return args[0]
+    partial = unwrap(view, stop=lambda one: hasattr(one, "func"))
+    return getattr(getattr(partial, "func", None), "__self__", None)
+
+
+def _authenticates_inside(dispatched: object, request: HttpRequest) -> bool:
+    """Whether REST framework has yet to find out who this is."""
+    return is_rest_class(type(dispatched)) and base_request(request) is request
+
+
+def _postpone(view: Any, labels: tuple[Label, ...]) -> None:
+    """Let REST framework's view admit between `initial()`, which authenticates, and the method it then calls."""
+    initial = view.initial
+
+    def authenticated(request: Any, *args: Any, **kwargs: Any) -> None:
+        initial(request, *args, **kwargs)
+        name = request.method.lower()
+        setattr(view, name, _wrap(getattr(view, name, view.http_method_not_allowed), labels))
+
+    view.initial = authenticated

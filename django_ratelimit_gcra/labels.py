@@ -1,0 +1,94 @@
+"""What `@ratelimit` and `@exempt` write on a view, and how it is found again."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.http import HttpRequest
+
+from ratelimit_core import Bucket, ConfigurationError, CostError, Identity
+from ratelimit_core.rules import acts_on
+
+View = Callable[..., Any]
+Cost = int | Callable[[HttpRequest], int]
+Scope = str | Callable[..., object]
+Charged = Callable[[HttpRequest], Identity | str | None]
+
+_LABELS = "_ratelimit_labels"
+_EXEMPT = "_ratelimit_exempt"
+
+
+class Label(NamedTuple):
+    """One `@ratelimit`, as it was written."""
+
+    bucket: str
+    cost: Cost = 1
+    scope: Scope | None = None
+    identity: Charged | None = None
+    methods: frozenset[str] | None = None
+
+    def acts(self, bucket: Bucket, method: str) -> bool:
+        """Whether it means requests of this method."""
+        return acts_on(bucket, method, self.methods)
+
+
+def make_label(
+    bucket: str, cost: Cost, scope: Scope | None, identity: Charged | None, methods: Iterable[str] | None
+) -> Label:
+    """A label whose literal values can be used; raises ConfigurationError and CostError while the view is written."""
+    if not isinstance(bucket, str):
+        raise ConfigurationError("ratelimit(bucket=...)", bucket, "the name of a bucket")
+    if not callable(cost) and (isinstance(cost, bool) or not isinstance(cost, int) or cost < 0):
+        raise CostError(cost)
+    if not (scope is None or isinstance(scope, str) or callable(scope)):
+        raise ConfigurationError("ratelimit(scope=...)", scope, "a text, or a function of the request that gives one")
+    if not (identity is None or callable(identity)):
+        raise ConfigurationError("ratelimit(identity=...)", identity, "a function of the request that gives one")
+    if isinstance(methods, str):
+        raise ConfigurationError("ratelimit(methods=...)", methods, "a list of methods, such as ['POST']")
+    chosen = None if methods is None else frozenset(method.upper() for method in methods)
+    return Label(bucket, cost, scope, identity, chosen)
+
+
+def labels_on(view: object) -> tuple[Label, ...]:
+    """The labels that a function carries, its outermost decorator's first."""
+    labels: tuple[Label, ...] = getattr(view, _LABELS, ())
+    return labels
+
+
+def put_labels(view: object, labels: tuple[Label, ...]) -> None:
+    """Write labels on a function."""
+    setattr(view, _LABELS, labels)
+
+
+def put_exempt(view: object) -> None:
+    """Mark a function or a class as exempt."""
+    setattr(view, _EXEMPT, True)
+
+
+def find_labels(view: View, method: str) -> tuple[Label, ...]:
+    """The labels that the middleware can see: on the view, then on its class's method for this request."""
+    return labels_on(view) + labels_on(_handler(view, method))
+
+
+def is_exempt(view: View, method: str) -> bool:
+    """Whether the view, its class or its class's method for this request is exempt."""
+    places = (view, getattr(view, "view_class", None), getattr(view, "cls", None), _handler(view, method))
+    return any(getattr(place, _EXEMPT, False) for place in places)
+
+
+def is_rest_view(view: View) -> bool:
+    """Whether Django REST framework runs this view function: it authenticates inside, so its throttle admits."""
+    return is_rest_class(getattr(view, "cls", None))
+
+
+def is_rest_class(kind: object) -> bool:
+    """Whether this is a view class of REST framework, which need not be installed."""
+    framework = sys.modules.get("rest_framework.views")
+    return framework is not None and isinstance(kind, type) and issubclass(kind, framework.APIView)
+
+
+def _handler(view: View, method: str) -> object:
+    kind = getattr(view, "view_class", None)
+    fallback = getattr(kind, "get", None) if method == "HEAD" else None
+    return getattr(kind, method.lower(), fallback)

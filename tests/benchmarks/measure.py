@@ -1,0 +1,58 @@
+"""Pairs measured side by side: floor, contender, floor, again and again; the machine's moods cancel out."""
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+from typing import NamedTuple
+
+Work = Callable[[int], object]
+"""Does something so many times."""
+
+
+class Line(NamedTuple):
+    """One row of a table; `floor` and `ours` in `unit` for one operation, `ratio` the median over the rounds."""
+
+    what: str
+    floor_name: str
+    floor: float
+    ours: float
+    ratio: float
+    unit: str
+
+
+_NS = {"ns": 1.0, "us": 1_000.0}
+
+
+def compare(what: str, floor_name: str, floor: Work, ours: Work, number: int, rounds: int, unit: str = "ns") -> Line:
+    """Measure one pair."""
+    floors, found, ratios = [], [], []
+    for work in (floor, ours):
+        work(max(1, number // 10))
+    for _ in range(rounds):
+        before, mine, after = (_ns(work, number) for work in (floor, ours, floor))
+        floors += [before, after]
+        found.append(mine)
+        ratios.append(2 * mine / (before + after))
+    scale = _NS[unit]
+    return Line(what, floor_name, median(floors) / scale, median(found) / scale, median(ratios), unit)
+
+
+def _ns(work: Work, number: int) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        started = time.perf_counter_ns()
+        work(number)
+        return (time.perf_counter_ns() - started) / number
+    finally:
+        gc.enable()
+
+
+def table(lines: Iterable[Line]) -> str:
+    """The lines in Markdown."""
+    rows = ["| what | ours | floor | ratio | the floor is |", "|---|--:|--:|--:|---|"]
+    for line in lines:
+        ours, floor = (f"{value:,.0f} {line.unit}" for value in (line.ours, line.floor))
+        rows.append(f"| {line.what} | {ours} | {floor} | {line.ratio:.2f} | {line.floor_name} |")
+    return "\n".join(rows)

@@ -1,0 +1,74 @@
+"""Commands are carried to the store and replies back, the same way in a thread and in an event loop."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from ratelimit_core import StoreError
+from ratelimit_core.commands import Charge, Flow, Local, Peek, Reset
+from ratelimit_core.drive import arun, run
+from ratelimit_core.testing import ScriptedStore
+
+Drive = Callable[[Flow[object], ScriptedStore, ScriptedStore], object]
+QUESTION = Peek((Charge("k", 10, 1),))
+
+
+def in_a_loop(flow: Flow[object], store: ScriptedStore, local: ScriptedStore) -> object:
+    return asyncio.run(arun(flow, store, local))
+
+
+both = pytest.mark.parametrize("drive", [run, in_a_loop], ids=["sync", "async"])
+
+
+def asking(*commands: Peek | Reset | Local) -> Flow[object]:
+    """Asks one after the other; returns what it was told, errors included."""
+    told: list[object] = []
+    for command in commands:
+        try:
+            told.append((yield command))
+        except StoreError as error:
+            told.append(error.kind)
+    return told
+
+
+@both
+def test_replies_come_back_in_order(drive: Drive) -> None:
+    store, local = ScriptedStore([(1,), (2,)]), ScriptedStore()
+    assert drive(asking(QUESTION, Reset(("k",))), store, local) == [(1,), (2,)]
+    assert store.commands == [QUESTION, Reset(("k",))]
+
+
+@both
+def test_a_local_command_goes_to_the_process_s_own_store(drive: Drive) -> None:
+    store, local = ScriptedStore([(1,)]), ScriptedStore([(2,)])
+    assert drive(asking(QUESTION, Local(QUESTION)), store, local) == [(1,), (2,)]
+    assert local.commands == [QUESTION]
+
+
+@both
+def test_a_store_s_failure_is_thrown_into_the_flow(drive: Drive) -> None:
+    store, local = ScriptedStore([StoreError("timeout", "slow"), (2,)]), ScriptedStore([StoreError("corrupt", "odd")])
+    assert drive(asking(QUESTION, Local(QUESTION), QUESTION), store, local) == ["timeout", "corrupt", (2,)]
+
+
+@both
+def test_a_failure_that_the_flow_does_not_take_reaches_the_caller(drive: Drive) -> None:
+    def plain() -> Flow[object]:
+        return (yield QUESTION)
+
+    with pytest.raises(StoreError, match="timeout: slow"):
+        drive(plain(), ScriptedStore([StoreError("timeout", "slow")]), ScriptedStore())
+
+
+@both
+def test_a_flow_may_ask_nothing(drive: Drive) -> None:
+    store = ScriptedStore()
+    assert drive(asking(), store, ScriptedStore()) == []
+    assert store.commands == []
+
+
+@both
+def test_what_is_no_store_s_failure_is_nobody_s_to_catch(drive: Drive) -> None:
+    with pytest.raises(AssertionError, match="no reply was prepared"):
+        drive(asking(QUESTION), ScriptedStore(), ScriptedStore())

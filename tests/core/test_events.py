@@ -1,0 +1,97 @@
+"""What sinks are told."""
+
+from dataclasses import FrozenInstanceError, asdict
+
+import pytest
+
+from ratelimit_core import Bucket, Config, DecisionEvent, Identity, Limiter, Mode, RequestInfo, StoreError, Verdict
+from ratelimit_core.commands import Reply
+from ratelimit_core.testing import RecordingSink, ScriptedStore
+
+NOW_US = 1_767_225_600_000_000
+ALICE = Identity.user("alice")
+BUCKETS = (
+    Bucket("read", quota="60/m:10"),
+    Bucket("watched", quota="60/m:10", mode=Mode.SHADOW),
+    Bucket("off", quota="60/m:10", mode=Mode.OFF),
+)
+
+
+def told(*replies: Reply | StoreError) -> tuple[Limiter, RecordingSink]:
+    sink = RecordingSink()
+    return Limiter(Config(buckets=BUCKETS), ScriptedStore(replies), sinks=[sink]), sink
+
+
+def test_an_event_says_everything_about_a_decision() -> None:
+    limiter, sink = told((NOW_US, -1_500_000))
+    limiter.admit(ALICE, "read", cost=2, route="/bookings/<int:pk>/")
+    assert [asdict(event) for event in sink.events] == [
+        {
+            "bucket": "read",
+            "verdict": Verdict.RATE_LIMITED,
+            "mode": Mode.ENFORCE,
+            "enforced": True,
+            "allowed": False,
+            "blocked": True,
+            "would_block": False,
+            "degraded": False,
+            "identity": "user:alice",
+            "route": "/bookings/<int:pk>/",
+            "cost": 2,
+            "limit": 10,
+            "remaining": 0,
+            "wait_us": 1_500_000,
+            "now_us": NOW_US,
+        }
+    ]
+
+
+def test_a_watched_refusal_is_blocked_and_carries_its_wait() -> None:
+    limiter, sink = told((NOW_US, -1_500_000))
+    limiter.admit(ALICE, "watched")
+    event = sink.events[0]
+    assert (event.blocked, event.would_block, event.allowed, event.enforced) == (True, True, True, False)
+    assert event.wait_us == 1_500_000
+
+
+def test_each_bucket_has_an_event_in_the_order_asked_for() -> None:
+    limiter, sink = told((NOW_US, 9_000_000, 9_000_000))
+    limiter.admit(RequestInfo(peer="203.0.113.9"), ["watched", "off", "read"])
+    assert [event.bucket for event in sink.events] == ["watched", "off", "read"]
+    off = sink.events[1]
+    assert (off.mode, off.limit, off.remaining, off.identity, off.blocked) == (Mode.OFF, None, None, "", False)
+    assert sink.events[2].identity == "ip:203.0.113.9"
+
+
+def test_what_was_charged_before_is_not_told_again() -> None:
+    limiter, sink = told((NOW_US, 9_000_000), (NOW_US, 9_000_000))
+    prior = limiter.admit(ALICE, "read")
+    limiter.admit(ALICE, ["read", "watched"], prior=prior)
+    assert [event.bucket for event in sink.events] == ["read", "watched"]
+
+
+def test_a_cost_that_can_never_fit_is_told_as_it_was_asked() -> None:
+    limiter, sink = told((NOW_US, 9_000_000))
+    limiter.admit(ALICE, "read", cost=99)
+    assert (sink.events[0].cost, sink.events[0].verdict) == (99, Verdict.COST_TOO_LARGE)
+
+
+def test_a_decision_without_the_store_is_marked() -> None:
+    limiter, sink = told(StoreError("timeout", "slow"), (NOW_US, 9_000_000))
+    limiter.admit(ALICE, "read")
+    limiter.admit(ALICE, "read")
+    assert [event.degraded for event in sink.events] == [True, False]
+
+
+def test_peeking_tells_nobody() -> None:
+    limiter, sink = told((NOW_US, 9_000_000))
+    limiter.peek(ALICE, "read")
+    assert sink.events == []
+
+
+def test_an_event_can_not_be_changed() -> None:
+    seen: list[DecisionEvent] = []
+    limiter = Limiter(Config(buckets=BUCKETS), ScriptedStore([(NOW_US, 0)]), sinks=[seen.append])
+    limiter.admit(ALICE, "read")
+    with pytest.raises(FrozenInstanceError):
+        seen[0].allowed = False  # type: ignore[misc]  # on purpose

@@ -1,0 +1,32 @@
+"""What the tests of the Django door share."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ratelimit_core.testing import ManualClock, enforcing
+from testproject import samples
+
+
+@pytest.fixture
+def clock() -> Iterator[ManualClock]:
+    """Every bucket enforced, in a fresh store, on a clock that stands still until it is moved."""
+    samples.reset()
+    with enforcing(ManualClock(1_800_000_000_000_000)) as chosen:
+        yield chosen
+
+
+@pytest.fixture
+def fresh(settings: Any, namespace: str) -> Any:
+    """The settings' own modes, nothing spent yet; what is spent comes back so slowly that no test sees it."""
+    samples.reset()
+    settings.RATE_LIMIT_NAMESPACE = namespace
+    settings.RATE_LIMIT_BUCKETS = {"read": {"quota": "60/d", "burst": 10}, "write": {"quota": "20/d", "burst": 3}}
+    return settings
+
+
+@pytest.fixture
+def places(settings: Any) -> None:
+    """The addresses of `tests.django.places`."""
+    settings.ROOT_URLCONF = "tests.django.places"
