@@ -8,6 +8,8 @@ included, and to the HTTPExceptions that it, or a dependency after this one, rai
 of the two, so the route's endpoint is wrapped when the first request comes through, and the dependency is a generator.
 Out of its reach are the answers that other exception handlers make: 422 for what doesn't validate, those of your own
 exception classes, and the 500 of an error nobody handles.
+A lease is then given back when FastAPI ends its dependencies, which is after the response was sent; with the
+middleware, or with `Depends(..., scope="function")`, before.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

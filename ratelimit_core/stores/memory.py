@@ -180,9 +180,7 @@ class MemoryStore:
     def _look(self, now_us: int, refile: bool, evict: bool = False) -> None:
         """Decide about the key that was filed earliest: dead, filed anew because it lives longer, or evicted."""
         slot, key = self._take_filed()
-        tat = self._tats.get(key)
-        if tat is None:
-            return
+        tat = self._tats[key]
         if tat <= now_us:
             del self._tats[key]
         elif refile and not (evict and tat // _SLOT_US <= slot):

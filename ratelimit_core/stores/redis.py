@@ -213,7 +213,7 @@ def _ask(connection: redis.Connection, call: Call, end_s: float) -> object:
 
 
 async def _aask(connection: AbstractConnection, call: Call) -> object:
-    if connection.is_connected and await _ais_stale(connection):
+    if connection.is_connected and await connection.can_read():
         await connection.disconnect(nowait=True)
     if not connection.is_connected:
         await connection.connect()
@@ -229,13 +229,6 @@ def _is_stale(connection: redis.Connection) -> bool:
     """An idle connection has nothing to say; one that has was closed, or is out of step."""
     try:
         return connection.can_read(0)
-    except RedisConnectionError:
-        return True
-
-
-async def _ais_stale(connection: AbstractConnection) -> bool:
-    try:
-        return await connection.can_read()
     except RedisConnectionError:
         return True
 

@@ -1,5 +1,7 @@
 """The middleware with a real Redis server behind it."""
 
+import asyncio
+
 from starlette.applications import Starlette
 
 from asgi_ratelimit import RateLimitMiddleware
@@ -37,7 +39,7 @@ async def test_the_lifespan_closes_the_connections(redis_server: ServerUnderTest
         pass
 
     await limited({"type": "lifespan"}, receive, send)
-    until(lambda: connections(redis_server) == 0, "the connection to be closed")
+    await asyncio.to_thread(until, lambda: connections(redis_server) == 0, "the connection to be closed")
 
 
 def limiter_on(server: ServerUnderTest, namespace: str) -> Limiter:

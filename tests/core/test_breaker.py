@@ -59,3 +59,11 @@ def test_a_failure_meanwhile_puts_the_probe_off() -> None:
     with pytest.raises(StoreError) as caught:
         breaker.check()
     assert caught.value.wait_us == 1
+
+
+def test_an_answer_of_a_healthy_store_changes_nothing() -> None:
+    clock = Interrupted()
+    breaker = Breaker(threshold=1, monotonic_ns=clock)
+    breaker.succeeded()
+    breaker.check()
+    assert (breaker.is_open, breaker.opened) == (False, 0)

@@ -492,6 +492,12 @@ def test_what_code_gives_is_checked_like_a_setting(fields: dict[str, object], se
     assert caught.value.setting == setting
 
 
+def test_a_configuration_can_not_be_changed() -> None:
+    """One snapshot a request: a toggle can't flip between a decision and its headers."""
+    with pytest.raises(AttributeError):
+        Config(buckets=[READ]).enabled = False  # type: ignore[misc]  # on purpose
+
+
 def test_rules_are_kept_most_exact_first() -> None:
     short, long = Rule("read", path="/a"), Rule("read", path="/a/b")
     assert Config(buckets=[READ], rules=(short, long)).rules == (long, short)

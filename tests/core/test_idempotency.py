@@ -47,7 +47,15 @@ def test_no_text_from_outside_raises(header: str) -> None:
     assert key is None or 1 <= len(key) <= 255
 
 
-def test_an_explicit_key_never_names_a_derived_record() -> None:
-    names = {record_name("a", ""), record_name("a", "b"), record_name(None, "a"), record_name(None, "key:a")}
-    assert len(names) == 3  # beside a key the fingerprint is compared, it names nothing
-    assert all(len(name) == 64 for name in names)
+def test_an_explicit_key_names_the_record_whatever_the_request() -> None:
+    """The fingerprint is compared, so that another request under the same key is refused, not run."""
+    assert record_name("a", "x") == record_name("a", "y") != record_name("b", "x")
+
+
+def test_without_a_key_the_request_names_the_record() -> None:
+    assert record_name(None, "x") != record_name(None, "y")
+
+
+def test_a_key_never_names_a_derived_record() -> None:
+    assert len({record_name("x", "y"), record_name(None, "x"), record_name(None, "key:x")}) == 3
+    assert len(record_name("x", "y")) == len(record_name(None, "x")) == 64

@@ -228,6 +228,11 @@ def test_a_proxy_that_is_no_network_is_refused(name: str) -> None:
         Proxies((name,))
 
 
+@pytest.mark.parametrize("prefix", [32, 64, 128])
+def test_a_prefix_from_32_to_128_is_accepted(prefix: int) -> None:
+    assert check_prefix(prefix) == prefix
+
+
 @pytest.mark.parametrize("prefix", [31, 129, 64.0, "64", True, None])
 def test_a_prefix_outside_32_to_128_is_refused(prefix: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^RATE_LIMIT_IPV6_PREFIX = .*a whole number from 32 to 128"):

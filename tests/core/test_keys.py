@@ -91,6 +91,14 @@ def test_the_keys_of_a_bucket_are_those_of_its_quotas_in_order() -> None:
     )
 
 
+@pytest.mark.parametrize(("shadow", "prefix"), [(False, "shop:"), (True, "shop:shadow:")])
+def test_leases_and_records_in_shadow_live_apart(shadow: bool, prefix: str) -> None:
+    alice = Identity.user("alice")
+    assert keys.lease("shop", alice, "/pay/", None, shadow) == f"{prefix}lock:{{user:alice}}|/pay/"
+    assert keys.lease("shop", alice, "/pay/", "booking:17", shadow) == f"{prefix}lock:{{booking:17}}"
+    assert keys.record("shop", alice, "abc", shadow) == f"{prefix}idem:{{user:alice}}|abc"
+
+
 lease = st.tuples(
     st.sampled_from(["a", "a-b"]),
     st.builds(Identity, st.sampled_from(["user", "ip", "key"]), value),

@@ -126,6 +126,11 @@ def test_a_quota_is_named_by_its_period_or_explicitly(quota: Quota, label: str) 
     assert quota.label == label
 
 
+def test_a_quota_can_not_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        Quota.parse("60/m:10").burst = 20  # type: ignore[misc]  # on purpose
+
+
 @pytest.mark.parametrize("text", ["60/m:10", "5/30s:1", "1000/h:50", "1/d:1", "7/2d:3", "100/s:100"])
 def test_a_quota_is_written_as_it_is_read(text: str) -> None:
     assert str(Quota.parse(text)) == text

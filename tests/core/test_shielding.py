@@ -189,6 +189,13 @@ def test_an_address_has_no_records(options: dict[str, str]) -> None:
     assert store.commands == []
 
 
+@pytest.mark.parametrize(("idempotency", "fingerprint"), [("optional", "abc"), ("optional", None), ("derived", None)])
+def test_an_address_that_names_no_record_is_no_objection(idempotency: str, fingerprint: str | None) -> None:
+    limiter, store = scripted(found(Finding.HELD), buckets=(bucket(idempotency=idempotency),))
+    assert limiter.admit(OPEN, "pay", fingerprint=fingerprint).allowed
+    assert shield_of(store).claim is None
+
+
 def test_an_address_may_hold_a_lease() -> None:
     limiter, _ = scripted(found(Finding.HELD), buckets=(bucket(idempotency=None),))
     assert limiter.admit(OPEN, "pay").holds

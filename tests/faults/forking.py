@@ -56,7 +56,7 @@ def while_locks_are_held(limiter: Limiter) -> int:
     held.wait()
     pid = os.fork()
     if pid == 0:
-        os._exit(child(limiter))
+        sys.exit(child(limiter))
     go_on.set()
     holder.join()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

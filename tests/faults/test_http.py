@@ -133,3 +133,17 @@ def test_a_frozen_server_holds_a_request_up_for_two_deadlines_at_most(
         takes_no_payment(client)
         redis_server.thaw()
         recovers(client, redis_server)
+
+
+def test_async_views_under_a_sync_handler_share_the_store_though_each_has_a_loop_of_its_own(
+    site: SiteFactory, private_redis: PrivateRedis
+) -> None:
+    env = {"RATE_LIMIT_STORE_URL": private_redis().url, "RATE_LIMIT_SHADOW_READ": "false"}
+    with visitor(site("gunicorn", "--threads=4", env=env)) as client:
+        answers = [client.get("/samples/async/") for _ in range(BURST)]
+    assert {answer.status_code for answer in answers} == {200}
+    left = [int(answer.headers["X-RateLimit-Remaining"]) for answer in answers]
+    # A call that failed would show a budget of this process beside the server's: numbers that go up again.
+    assert left == sorted(left, reverse=True)
+    assert left[0] == BURST - 1
+    assert left[-1] <= 2

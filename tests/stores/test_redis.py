@@ -207,6 +207,16 @@ def test_a_clock_of_the_tests_keeps_keys_for_an_hour(redis_subject: Subject) -> 
     assert 3_500_000 < redis_subject.client.pttl(one.key) <= 3_600_000
 
 
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_a_deadline_that_nothing_can_meet_is_a_timeout(redis_server: ServerUnderTest, face: str) -> None:
+    store = RedisStore(redis_server.url, deadline_us=1)
+    command = Acquire((charge(fresh_key()),))
+    with pytest.raises(StoreError) as raised:
+        _ = store.execute(command) if face == "sync" else asyncio.run(store.aexecute(command))
+    assert raised.value.kind == "timeout"
+    store.close()
+
+
 def test_the_time_is_the_servers(redis_server: ServerUnderTest) -> None:
     store = RedisStore(redis_server.url, deadline_us=PATIENCE_US)
     with redis_server.client() as client:

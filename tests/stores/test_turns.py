@@ -39,9 +39,9 @@ def block_the_loop(seconds: float) -> None:
 async def a_round() -> None:
     """Let the loop go round once."""
     loop = asyncio.get_running_loop()
-    turned = loop.create_future()
-    loop.call_soon(turned.set_result, None)
-    await turned
+    turned = asyncio.Event()
+    loop.call_soon(turned.set)
+    await turned.wait()
 
 
 def waiters(turns: Turns[int]) -> int:
@@ -91,6 +91,15 @@ def test_a_thread_gives_up_when_nothing_is_answered() -> None:
     with pytest.raises(StoreError, match="busy") as raised:
         one.take()
     assert raised.value.kind == "busy"
+
+
+def test_a_thread_does_not_begin_to_wait_while_the_breaker_is_open() -> None:
+    breaker = Breaker(threshold=1)
+    one = turns(1, breaker=breaker)
+    one.take()
+    breaker.failed()
+    with pytest.raises(StoreError, match="breaker_open"):
+        one.take()
 
 
 def test_every_waiting_thread_is_told_when_the_breaker_opens() -> None:
@@ -241,6 +250,16 @@ async def test_a_cancelled_wait_takes_nothing() -> None:
     assert await one.take() == thing
 
 
+async def test_who_was_cancelled_is_passed_over_when_the_others_give_up() -> None:
+    one = loop_turns(1, SHORT_US)
+    await one.take()
+    gone, told = await waiting(one, 2)
+    gone.cancel()
+    with pytest.raises(StoreError, match="busy"):
+        await told
+    assert gone.cancelled()
+
+
 async def test_a_wait_that_is_cancelled_as_the_breaker_opens_ends_quietly() -> None:
     breaker = Breaker(threshold=1)
     one = loop_turns(1, breaker=breaker)
@@ -280,6 +299,20 @@ async def test_a_deadline_does_not_blame_the_store_for_a_loop_that_was_busy() ->
         block_the_loop(0.06)
         asyncio.get_running_loop().call_later(0, answered.set)
         await answered.wait()
+
+
+async def test_a_loop_that_is_always_late_does_not_put_a_deadline_off_for_ever() -> None:
+    deadline = Deadline(0.02)
+    deadline._give_up_s = asyncio.get_running_loop().time() + 0.1
+
+    async def never_in_time() -> None:
+        async with deadline:
+            while True:
+                block_the_loop(0.02)
+                await a_round()
+
+    with pytest.raises(TimeoutError):
+        await never_in_time()
 
 
 async def test_a_deadline_does_not_hide_what_was_raised() -> None:

@@ -1,5 +1,8 @@
 """The URL of a store: what it may say, what is wrong with it, and that no message shows a password."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ratelimit_core import Config, ConfigurationError, Limiter
@@ -93,6 +96,24 @@ def test_a_url_that_cannot_be_used_says_what_can_and_shows_no_password(url: str,
     assert said in message
     assert "secret" not in message
     assert raised.value.__cause__ is None
+
+
+WITHOUT_REDIS = """
+import sys
+sys.modules["redis"] = None
+from ratelimit_core.stores import store_from_url
+store_from_url("memory://")
+try:
+    store_from_url("redis://:secret@cache.test")
+except ValueError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_without_the_client_for_redis_it_says_what_to_install() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_REDIS], capture_output=True, text=True, check=False)
+    assert "install redis-py: pip install 'django-ratelimit-gcra[redis]'" in done.stderr
+    assert "secret" not in done.stderr
 
 
 @pytest.mark.parametrize("option", ["deadline_us", "patient_deadline_us", "pool_size", "turn_us"])
