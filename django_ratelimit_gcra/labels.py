@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 
 from ratelimit_core import Bucket, ConfigurationError, CostError, Identity
-from ratelimit_core.rules import acts_on
+from ratelimit_core.rules import acts_on, read_methods
 
 View = Callable[..., Any]
 Cost = int | Callable[[HttpRequest], int]
@@ -44,9 +44,7 @@ def make_label(
         raise ConfigurationError("ratelimit(scope=...)", scope, "a text, or a function of the request that gives one")
     if not (identity is None or callable(identity)):
         raise ConfigurationError("ratelimit(identity=...)", identity, "a function of the request that gives one")
-    if isinstance(methods, str):
-        raise ConfigurationError("ratelimit(methods=...)", methods, "a list of methods, such as ['POST']")
-    chosen = None if methods is None else frozenset(method.upper() for method in methods)
+    chosen = None if methods is None else read_methods(methods, "ratelimit(methods=...)")
     return Label(bucket, cost, scope, identity, chosen)
 
 

@@ -46,7 +46,7 @@ class Config:
     shadow_flags: Mapping[str, bool] = field(default_factory=dict)
     undecorated: Undecorated = Undecorated.SHADOW
     namespace: str = "ratelimit"
-    store_url: str = "memory://"
+    store_url: str = field(default="memory://", repr=False)  # it may hold a password
     trusted_proxies: tuple[str, ...] = ()
     ipv6_prefix: int = 64
     draft_fields: bool = True

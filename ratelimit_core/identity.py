@@ -36,7 +36,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def ip(cls, address: object) -> "Identity":
-        """An address or network, as text."""
+        """An address or network, as text; an IPv6 client is known by its network, such as `2001:db8::/64`."""
         return cls("ip", _text(address, "ip"))
 
     @classmethod

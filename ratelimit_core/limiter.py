@@ -13,6 +13,7 @@ from ratelimit_core.config import Config
 from ratelimit_core.decision import Admission, Decision, RateLimited
 from ratelimit_core.denial import Denial
 from ratelimit_core.drive import Store, arun, run
+from ratelimit_core.errors import IdentityError
 from ratelimit_core.identity import AddressNote, Identity, RequestInfo
 from ratelimit_core.shielding import Wish
 from ratelimit_core.stances import Ask
@@ -233,6 +234,13 @@ def _outcome(raised: object) -> Outcome:
 
 
 def _ask(who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:
+    if not isinstance(who, Identity | RequestInfo):
+        raise IdentityError(f"who = {who!r:.100} can't be charged: give an Identity or a RequestInfo")
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+    for name in ("scope", "route"):
+        if not isinstance(options.get(name), str | None):
+            raise IdentityError(f"{name} = {options.get(name)!r:.100} can't be used: give text or None")
     wish = Wish(token_hex(16), options.get("idempotency_key"), options.get("fingerprint"), options.get("lease_on"))
     return Ask(
         who,

@@ -9,6 +9,7 @@ from ratelimit_core.errors import ConfigurationError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SHIELDED_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_METHODS = SAFE_METHODS | SHIELDED_METHODS | {"CONNECT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,12 @@ class Rule:
     methods: frozenset[str] | Iterable[str] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", self._upper())
+        if self.methods is not None:
+            object.__setattr__(self, "methods", read_methods(self.methods, "rule methods"))
+        for name in ("bucket", "url_name", "namespace"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, str)):
+                raise ConfigurationError(f"rule {name}", value, "a name, as text")
         if self.path is not None and not (isinstance(self.path, str) and self.path.startswith("/")):
             raise ConfigurationError("rule path", self.path, "a path that starts with /")
         if self.path is not None and self.pattern is not None:
@@ -36,14 +42,6 @@ class Rule:
         if not any((self.path, self.pattern, self.url_name, self.namespace)):
             raise ConfigurationError("rule", self.bucket, "it needs a path, pattern, url_name or namespace")
         object.__setattr__(self, "pattern", self._compiled())
-
-    def _upper(self) -> frozenset[str] | None:
-        if self.methods is None:
-            return None
-        given = () if isinstance(self.methods, str) or not isinstance(self.methods, Iterable) else tuple(self.methods)
-        if not given or not all(isinstance(method, str) for method in given):
-            raise ConfigurationError("rule methods", self.methods, "a list or set of methods, such as ['POST']")
-        return frozenset(method.upper() for method in given)
 
     def _compiled(self) -> re.Pattern[str] | None:
         if self.path is not None:
@@ -75,6 +73,18 @@ class Rule:
         if self.namespace is not None and self.namespace not in (*namespaces, ":".join(namespaces)):
             return False
         return not isinstance(self.pattern, re.Pattern) or self.pattern.match(path) is not None
+
+
+def read_methods(given: object, setting: str) -> frozenset[str]:
+    """Methods in upper case; raises ConfigurationError for what is no list of HTTP methods (RFC 9110, RFC 5789)."""
+    methods = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not methods or not all(isinstance(method, str) and method.upper() in _METHODS for method in methods):
+        raise ConfigurationError(setting, given, f"a list or set of methods, such as ['POST'], of {_listed(_METHODS)}")
+    return frozenset(method.upper() for method in methods)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def ordered(rules: Iterable[Rule]) -> tuple[Rule, ...]:

@@ -114,8 +114,9 @@ class MemoryStore:
             if not _fits(rooms[group]) or not _fits(rooms[0]):
                 finding = Finding.NOT_REACHED
             elif shield.lease is not None:
-                fence = self._shields.fence(shield.lease, now_us)
-                finding = Finding.HELD if fence else Finding.LEASED_OUT
+                free = self._shields.fence(shield.lease, now_us)
+                finding = Finding.LEASED_OUT if free is None else Finding.HELD
+                fence = free or 0
         if finding is Finding.HELD:
             generation = self._shields.hold(shield, now_us, fence, generation)
         self._charge(command, rooms, now_us, None if finding in (Finding.HELD, Finding.NOT_REACHED) else group)

@@ -70,14 +70,14 @@ class Shields:
             return Finding.REPLAY, record.generation, record.answer
         return (Finding.IN_PROGRESS if state == _IN_PROGRESS else Finding.OUTCOME_UNKNOWN), record.generation, b""
 
-    def fence(self, lease: Lease, now_us: int) -> int:
-        """The fencing number of a new holder; 0 when no slot is free."""
+    def fence(self, lease: Lease, now_us: int) -> int | None:
+        """The fencing number of a new holder; None when no slot is free."""
         holders = self._held.get(lease.key)
         if not isinstance(holders, _Holders):
             return now_us
         for token in [token for token, deadline_us in holders.deadlines.items() if deadline_us <= now_us]:
             del holders.deadlines[token]
-        return 0 if len(holders.deadlines) >= lease.capacity else max(holders.fence + 1, now_us)
+        return None if len(holders.deadlines) >= lease.capacity else max(holders.fence + 1, now_us)
 
     def hold(self, shield: Shield, now_us: int, fence: int, generation: int) -> int:
         """Take the lease and the claim that were found free; returns the generation."""

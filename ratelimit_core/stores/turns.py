@@ -172,18 +172,19 @@ class LoopTurns(Generic[Thing]):
 class Deadline:
     """`asyncio.timeout` that blames the store only: while the loop itself is late, the reply may be waiting unread.
 
-    It looks a few times; a look that comes late starts the deadline anew, within bounds.
+    It looks a few times; a look that comes late does not count, but only so many times: a loop that is always late
+    must not make a frozen store cost more than a few deadlines.
     """
 
     def __init__(self, seconds: float) -> None:
         self._step_s = seconds / _LOOKS
         self._loop = asyncio.get_running_loop()
         self._scope = asyncio.timeout(None)
-        self._give_up_s = self._loop.time() + max(_LONGEST_LAG_S, 2 * seconds)
+        self._looks = self._excuses = _LOOKS
 
     async def __aenter__(self) -> None:
         await self._scope.__aenter__()
-        self._arm(_LOOKS)
+        self._arm()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -191,17 +192,17 @@ class Deadline:
         self._timer.cancel()
         await self._scope.__aexit__(kind, error, at)
 
-    def _arm(self, looks: int) -> None:
+    def _arm(self) -> None:
         due_s = self._loop.time() + self._step_s
-        self._timer = self._loop.call_at(due_s, self._look, due_s, looks - 1)
+        self._timer = self._loop.call_at(due_s, self._look, due_s)
 
-    def _look(self, due_s: float, looks: int) -> None:
+    def _look(self, due_s: float) -> None:
         now_s = self._loop.time()
-        if now_s >= self._give_up_s:
-            looks = 0
-        elif now_s - due_s > _LAG_S:
-            looks = _LOOKS
-        if looks:
-            self._arm(looks)
+        if self._excuses and now_s - due_s > _LAG_S:
+            self._excuses -= 1
+        else:
+            self._looks -= 1
+        if self._looks:
+            self._arm()
         else:
             self._scope.reschedule(now_s)
