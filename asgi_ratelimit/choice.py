@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from asgi_ratelimit.scope import Scope, app_path, resolved
+from asgi_ratelimit.scope import Scope, app_path, method_of, resolved
 from ratelimit_core import Config, ConfigurationError, Rule
 from ratelimit_core.rules import acts_on, ordered
 
@@ -27,13 +27,14 @@ class Choice:
     __slots__ = ("_default", "_predicates", "_rules", "_spared")
 
     def __init__(self, config: Config, rules: Iterable[Rule] | None, default: Default, exempt: Exempt) -> None:
-        self._rules = config.rules if rules is None else ordered(rules)
+        given_rules = config.rules if rules is None else tuple(rules)
+        for rule in given_rules:
+            _check_rule(config, rule)
+        self._rules = ordered(given_rules)
         self._default = default
         given = (exempt,) if callable(exempt) else _listed(exempt)
         self._predicates = tuple(one for one in given if callable(one))
-        self._spared = tuple(Rule("exempt", path=one) for one in given if not callable(one))
-        for rule in self._rules:
-            _check_rule(config, rule)
+        self._spared = tuple(_spared(one) for one in given if not callable(one))
         if isinstance(default, str):
             _check_name(config, "RateLimitMiddleware: default", default)
         elif default is not None and not callable(default):
@@ -47,7 +48,7 @@ class Choice:
 
     async def __call__(self, config: Config, scope: Scope) -> Chosen:
         """Choose for one request. OPTIONS is always left alone: a preflight can't wait and come back."""
-        method: str = scope["method"]
+        method = method_of(scope)
         path = app_path(scope)
         if method == "OPTIONS" or any(rule.matches(path) for rule in self._spared):
             return Chosen()
@@ -68,7 +69,14 @@ def _listed(exempt: Iterable[str | Predicate]) -> tuple[str | Predicate, ...]:
     return tuple(exempt)
 
 
+def _spared(path: str) -> Rule:
+    """A prefix of whole segments, but `/` itself: as a prefix it would switch the limiter off."""
+    return Rule("exempt", pattern=r"/\Z") if path == "/" else Rule("exempt", path=path)
+
+
 def _check_rule(config: Config, rule: Rule) -> None:
+    if not isinstance(rule, Rule):
+        raise ConfigurationError("RateLimitMiddleware: rules", rule, "Rule(...) values")
     _check_name(config, "RateLimitMiddleware: rules: bucket", rule.bucket)
     if rule.url_name is not None or rule.namespace is not None:
         raise ConfigurationError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from asgi_ratelimit.scope import Message, Scope, Send
+from asgi_ratelimit.scope import Message, Scope, Send, method_of
 from ratelimit_core import Denial
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -32,4 +32,4 @@ async def refuse(scope: Scope, send: Send, denial: Denial) -> None:
     """Send a refusal; to HEAD without its body."""
     headers = [*raw(denial.headers), (b"content-length", str(len(denial.body)).encode("ascii"))]
     await send({"type": "http.response.start", "status": denial.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else denial.body})
+    await send({"type": "http.response.body", "body": b"" if method_of(scope) == "HEAD" else denial.body})

@@ -43,7 +43,7 @@ async def resolved(value: Value | Awaitable[Value]) -> Value:
 
 def request_info(scope: Scope, user: Identity | None) -> RequestInfo:
     """The request as the core wants it."""
-    return RequestInfo(scope["method"], app_path(scope), _peer(scope), _forwarded_for(scope), user)
+    return RequestInfo(method_of(scope), app_path(scope), _peer(scope), _forwarded_for(scope), user)
 
 
 def app_path(scope: Scope) -> str:
@@ -54,6 +54,12 @@ def app_path(scope: Scope) -> str:
     return (path[len(root) :] or "/") if inside else path
 
 
+def method_of(scope: Scope) -> str:
+    """The method in upper case: some servers pass on what the client wrote, and frameworks accept `post`."""
+    method: str = scope["method"]
+    return method.upper()
+
+
 def identity_of(user: object) -> Identity | None:
     """The identity of what stands for a user: an Identity, a primary key, or a user object; None for nobody.
 
@@ -61,7 +67,9 @@ def identity_of(user: object) -> Identity | None:
     that is not authenticated, and one whose key is None because it was never saved, is nobody. Raises IdentityError
     for an object that has none of these.
     """
-    if user is None or isinstance(user, Identity):
+    if user is None or user is False or user == "":
+        return None
+    if isinstance(user, Identity):
         return user
     if isinstance(user, str | int | UUID):
         return Identity.user(user)

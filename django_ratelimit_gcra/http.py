@@ -10,6 +10,8 @@ from django.template.loader import render_to_string
 from ratelimit_core import Denial, Identity, RequestInfo
 from ratelimit_core.identity import UNIX
 
+_LONGEST_ACCEPT = 1_000
+
 
 def request_info(request: HttpRequest, user: Identity | None = None) -> RequestInfo:
     """What the limiter may know of a request; `user` is who is signed in."""
@@ -25,6 +27,8 @@ def request_info(request: HttpRequest, user: Identity | None = None) -> RequestI
 
 def wants_html(request: HttpRequest) -> bool:
     """Whether the client would rather read HTML than JSON; JSON wins a tie."""
+    if len(request.headers.get("Accept", "")) > _LONGEST_ACCEPT:  # to parse it would cost more than the refusal
+        return False
     return request.get_preferred_type(["application/problem+json", "application/json", "text/html"]) == "text/html"
 
 

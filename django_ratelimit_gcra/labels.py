@@ -55,12 +55,16 @@ def labels_on(view: object) -> tuple[Label, ...]:
 
 
 def put_labels(view: object, labels: tuple[Label, ...]) -> None:
-    """Write labels on a function."""
+    """Write labels on a function; raises TypeError for one that is exempt."""
+    if getattr(view, _EXEMPT, False):
+        raise TypeError(f"{view!r} is both @exempt and in bucket '{labels[0].bucket}': keep one")
     setattr(view, _LABELS, labels)
 
 
 def put_exempt(view: object) -> None:
-    """Mark a function or a class as exempt."""
+    """Mark a function or a class as exempt; raises TypeError for a function that has labels."""
+    if labels_on(view):
+        raise TypeError(f"{view!r} is both @exempt and in bucket '{labels_on(view)[0].bucket}': keep one")
     setattr(view, _EXEMPT, True)
 
 
@@ -70,9 +74,12 @@ def find_labels(view: View, method: str) -> tuple[Label, ...]:
 
 
 def is_exempt(view: View, method: str) -> bool:
-    """Whether the view, its class or its class's method for this request is exempt."""
+    """Whether the view, its class or its class's method for this request is exempt.
+
+    A class is exempt by its own mark only: what derives from it may be a payment.
+    """
     places = (view, getattr(view, "view_class", None), getattr(view, "cls", None), _handler(view, method))
-    return any(getattr(place, _EXEMPT, False) for place in places)
+    return any(_EXEMPT in vars(place) for place in places if hasattr(place, "__dict__"))
 
 
 def is_rest_view(view: View) -> bool:

@@ -95,6 +95,7 @@ def _late(state: RateLimitState, request: HttpRequest, response: HttpResponseBas
     config = state.limiter.config
     if not state.reached and response.status_code == 404:
         return placed(config, request)
-    if state.rest and state.admission is None:
+    turned_away = response.status_code in {401, 403}  # by REST framework, before its throttles: costs nobody anything
+    if state.rest and state.admission is None and not turned_away:
         return observed(placed(config, request))
     return []

@@ -129,7 +129,7 @@ def _undecorated(value: object, setting: str) -> Undecorated:
 def _json(value: object, setting: str) -> object:
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError, too
         raise ConfigurationError(setting, value, f"JSON that parses ({error})") from None
 
 

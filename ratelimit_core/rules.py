@@ -8,8 +8,8 @@ from ratelimit_core.buckets import Bucket
 from ratelimit_core.errors import ConfigurationError
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-SHIELDED_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_METHODS = SAFE_METHODS | SHIELDED_METHODS | {"CONNECT"}
+_UNSHIELDED = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,13 @@ def ordered(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 
 
 def acts_on(bucket: Bucket, method: str, methods: frozenset[str] | None) -> bool:
-    """Whether a bucket chosen with `methods` acts on this one; a shielded bucket leaves safe methods alone."""
-    allowed = methods if methods is not None else SHIELDED_METHODS if bucket.shielded else None
-    return allowed is None or method in allowed or (method == "HEAD" and "GET" in allowed)
+    """Whether a bucket chosen with `methods` acts on this one; a shielded bucket leaves GET, HEAD and OPTIONS alone.
+
+    It acts on every other method, unknown ones included: a view that does not look at the method runs on them, too.
+    """
+    if methods is None:
+        return not (bucket.shielded and method in _UNSHIELDED)
+    return method in methods or (method == "HEAD" and "GET" in methods)
 
 
 def default_bucket(method: str) -> str:

@@ -212,4 +212,5 @@ def _after_fork() -> None:
         store._renew_lock()  # noqa: SLF001  # our own
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

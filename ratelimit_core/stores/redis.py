@@ -29,7 +29,7 @@ from ratelimit_core.commands import Command, Reply
 from ratelimit_core.errors import ConfigurationError, StoreError
 from ratelimit_core.stores import urls
 from ratelimit_core.stores.turns import Deadline, LoopTurns, Turns
-from ratelimit_core.stores.wire import Call, decode, encode
+from ratelimit_core.stores.wire import SERVER_CLOCK, Call, decode, encode
 
 _ERRORS = (RedisError, OSError, TimeoutError)
 
@@ -90,7 +90,7 @@ class RedisStore:
         reply = None
         try:
             reply = _ask(connection, call, time.monotonic() + self._deadline(call))
-            return decode(reply)
+            return decode(reply, call.size)
         except _ERRORS as error:
             raise self._failure(error) from error
         finally:
@@ -110,7 +110,7 @@ class RedisStore:
         try:
             async with Deadline(self._deadline(call)):
                 reply = await _aask(connection, call)
-            return decode(reply)
+            return decode(reply, call.size)
         except _ERRORS as error:
             raise self._failure(error) from error
         finally:
@@ -146,7 +146,7 @@ class RedisStore:
                 known.turns.give(connection, answered=False)
 
     def _call(self, command: Command) -> Call:
-        return encode(command, 0 if self._clock is None else self._clock.now_us())
+        return encode(command, SERVER_CLOCK if self._clock is None else self._clock.now_us())
 
     def _deadline(self, call: Call) -> float:
         return self._patient_deadline_s if call.patient else self._deadline_s
@@ -261,4 +261,5 @@ def _after_fork() -> None:
 
 
 _forked: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

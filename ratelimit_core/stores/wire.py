@@ -2,12 +2,13 @@
 
 from hashlib import sha1
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from ratelimit_core.commands import Acquire, Command, Finding, Peek, Renew, Reply, Settle, Shield, Shielded
 from ratelimit_core.errors import StoreError
 
 Argument = str | int | bytes
+SERVER_CLOCK = -1
 
 
 class Script(NamedTuple):
@@ -18,11 +19,12 @@ class Script(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One script call."""
+    """One script call; its reply holds `size` integers."""
 
     script: Script
     keys: tuple[str, ...]
     arguments: tuple[Argument, ...]
+    size: int
     patient: bool = False
 
 
@@ -32,33 +34,38 @@ def _load(name: str) -> Script:
     return Script(source, sha1(source.encode("ascii"), usedforsecurity=False).hexdigest())
 
 
+_FINDINGS = frozenset(Finding)
 _ACQUIRE, _SHIELD, _SETTLE, _RENEW = _load("acquire"), _load("shield"), _load("settle"), _load("renew")
 _PEEK, _RESET = _load("peek"), _load("reset")
 
 
 def encode(command: Command, now_us: int) -> Call:
-    """A command as a script call; `now_us` is 0 where the server's own clock counts."""
+    """A command as a script call; `now_us` is SERVER_CLOCK where the server's own counts."""
     if isinstance(command, Acquire):
         return _acquire(command, now_us)
     if isinstance(command, Peek):
         keys = tuple(charge.key for charge in command.charges)
-        return Call(_PEEK, keys, _charges(Acquire(command.charges), now_us))
+        return Call(_PEEK, keys, _charges(Acquire(command.charges), now_us), 1 + len(keys))
     if isinstance(command, Settle):
         return _settle(command, now_us)
     if isinstance(command, Renew):
         return _renew(command, now_us)
-    return Call(_RESET, command.keys, (now_us,))
+    return Call(_RESET, command.keys, (now_us,), 2)
 
 
-def decode(reply: object) -> Reply:
-    """A script's reply; raises StoreError for anything else."""
-    if isinstance(reply, list):
-        if all(isinstance(number, int) for number in reply):
-            return tuple(reply)
-        if len(reply) == 6 and isinstance(reply[0], list):
-            rooms, finding, *rest = reply
-            return Shielded(tuple(rooms), Finding(finding), *rest)
+def decode(reply: object, size: int) -> Reply:
+    """A script's reply of `size` integers, alone or first in a shielded one; raises StoreError for anything else."""
+    if _are_numbers(reply, size):
+        return tuple(reply)
+    if isinstance(reply, list) and len(reply) == 6 and _are_numbers(reply[0], size):
+        rooms, finding, wait_us, fence, generation, answer = reply
+        if _are_numbers([finding, wait_us, fence, generation], 4) and finding in _FINDINGS and type(answer) is bytes:
+            return Shielded(tuple(rooms), Finding(finding), wait_us, fence, generation, answer)
     raise StoreError("corrupt", f"the script replied {reply!r:.100}")
+
+
+def _are_numbers(reply: object, size: int) -> TypeGuard[list[int]]:
+    return isinstance(reply, list) and len(reply) == size and all(type(number) is int for number in reply)
 
 
 def _charges(command: Acquire, now_us: int) -> tuple[int, ...]:
@@ -73,8 +80,9 @@ def _acquire(command: Acquire, now_us: int) -> Call:
     keys = tuple(charge.key for charge in command.all_charges())
     shield = command.shield
     if shield is None:
-        return Call(_ACQUIRE, keys, _charges(command, now_us), command.patient)
+        return Call(_ACQUIRE, keys, _charges(command, now_us), 1 + len(keys), command.patient)
     claim, lease = shield.claim, shield.lease
+    size = 1 + len(keys)
     keys += (
         claim.key if claim else keys[0],
         claim.replay.key if claim else keys[0],
@@ -87,7 +95,7 @@ def _acquire(command: Acquire, now_us: int) -> Call:
         arguments += (1, claim.fingerprint, claim.ttl_us, claim.unknown_ttl_us, claim.retention_us)
         arguments += (claim.replay.tolerance_us, claim.replay.increment_us, int(claim.takeover))
     arguments += (0, 0, 0) if lease is None else (1, lease.capacity, lease.ttl_us)
-    return Call(_SHIELD, keys, _charges(command, now_us) + arguments, command.patient)
+    return Call(_SHIELD, keys, _charges(command, now_us) + arguments, size, command.patient)
 
 
 def _settle(command: Settle, now_us: int) -> Call:
@@ -102,7 +110,7 @@ def _settle(command: Settle, now_us: int) -> Call:
         *ends,
         int(lease is not None),
     )
-    return Call(_SETTLE, _held_keys(command.shield), arguments, patient=True)
+    return Call(_SETTLE, _held_keys(command.shield), arguments, 3, patient=True)
 
 
 def _renew(command: Renew, now_us: int) -> Call:
@@ -110,7 +118,7 @@ def _renew(command: Renew, now_us: int) -> Call:
     ends = (claim.ttl_us, claim.unknown_ttl_us, claim.retention_us) if claim else (0, 0, 0)
     holds = (1, lease.ttl_us) if lease else (0, 0)
     arguments = (now_us, token, int(claim is not None), *ends, *holds)
-    return Call(_RENEW, _held_keys(command.shield), arguments, patient=True)
+    return Call(_RENEW, _held_keys(command.shield), arguments, 3, patient=True)
 
 
 def _held_keys(shield: Shield) -> tuple[str, str]:

@@ -179,6 +179,17 @@ async def test_what_is_left_alone_is_not_charged() -> None:
     assert (await drive(limited, "/healthy")).headers["x-ratelimit-remaining"] == "0"
 
 
+async def test_to_spare_the_root_spares_nothing_else() -> None:
+    limited = RateLimitMiddleware(Hello(), limiter_of(), exempt=["/"])
+    assert [bool((await drive(limited, path)).header_list) for path in ("/", "/pay")] == [False, True]
+
+
+async def test_a_method_in_lower_case_is_the_same_method() -> None:
+    rules = [Rule("read", path="/both", methods={"POST"})]
+    limited = RateLimitMiddleware(Hello(), limiter_of(Bucket("read", quota="1/m:1")), rules=rules, default=None)
+    assert [(await drive(limited, "/both", method)).status for method in ("POST", "post", "get")] == [200, 429, 200]
+
+
 async def test_one_predicate_needs_no_list() -> None:
     limited = RateLimitMiddleware(Hello(), limiter_of(), exempt=lambda scope: scope["path"] == "/x")
     assert [bool((await drive(limited, path)).header_list) for path in ("/x", "/y")] == [False, True]

@@ -9,7 +9,7 @@ from django.utils.functional import LazyObject
 from starlette.authentication import BaseUser, SimpleUser, UnauthenticatedUser
 
 from asgi_ratelimit import RateLimitMiddleware
-from asgi_ratelimit.scope import Scope, identity_of
+from asgi_ratelimit.scope import Scope, identity_of, method_of
 from ratelimit_core import Bucket, Identity, IdentityError
 from tests.asgi.driving import Hello, drive, limiter_of
 
@@ -83,7 +83,16 @@ async def test_a_callable_may_be_a_coroutine_and_knows_better_than_the_scope() -
     assert str(app.scopes[0]["asgi_ratelimit"]["admission"].decision.identity) == "user:42"
 
 
-@pytest.mark.parametrize("user", ["", Account(name="x"), Account(id="")])
+@pytest.mark.parametrize("user", [None, False, ""])
+def test_nobody_is_nobody(user: object) -> None:
+    assert identity_of(user) is None
+
+
+def test_a_method_counts_in_any_case() -> None:
+    assert method_of({"type": "http", "method": "post"}) == "POST"
+
+
+@pytest.mark.parametrize("user", [Account(name="x"), Account(id="")])
 def test_a_user_that_can_not_be_named_is_an_error_that_says_what_to_do(user: object) -> None:
     with pytest.raises(IdentityError, match=r"say who it is with user=|names nobody"):
         identity_of(user)

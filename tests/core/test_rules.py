@@ -127,9 +127,9 @@ def test_a_plain_bucket_acts_on_every_method(method: str) -> None:
 
 
 def test_a_shielded_bucket_leaves_the_form_s_get_alone() -> None:
-    acted = {method for method in ("GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE")
+    acted = {method for method in ("GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "FOO")
              if acts_on(SHIELDED, method, None)}  # fmt: skip
-    assert acted == {"POST", "PUT", "PATCH", "DELETE"}
+    assert acted == {"TRACE", "POST", "PUT", "PATCH", "DELETE", "FOO"}
 
 
 def test_methods_narrow_a_plain_bucket_and_widen_a_shielded_one() -> None:

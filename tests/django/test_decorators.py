@@ -9,9 +9,10 @@ from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
+from django.views import View
 
 from django_ratelimit_gcra.decorators import exempt, ratelimit
-from django_ratelimit_gcra.labels import labels_on
+from django_ratelimit_gcra.labels import is_exempt, labels_on
 from ratelimit_core import ConfigurationError, CostError
 from ratelimit_core.testing import ManualClock
 from testproject import samples
@@ -305,12 +306,32 @@ def test_a_rest_view_that_has_run_is_not_refused_afterwards(ask: Ask, fresh: Any
 
 
 @pytest.mark.django_db
-def test_a_wrong_token_is_refused_by_rest_framework_and_observed_by_address(
+def test_a_wrong_token_is_refused_by_rest_framework_and_costs_nobody_anything(
     ask: Ask, clock: ManualClock, places: None
 ) -> None:
     response = ask("/rest/bare/", headers={"authorization": "Token nonsense"})
     assert response.status_code == 401
-    assert remaining(response) == 9
+    assert policies(response) is None
+
+
+def test_a_view_can_not_be_both_exempt_and_limited() -> None:
+    with pytest.raises(TypeError, match="keep one"):
+        exempt(ratelimit("read")(views.ok))
+    with pytest.raises(TypeError, match="keep one"):
+        ratelimit("read")(exempt(lambda request: None))
+
+
+def test_what_derives_from_an_exempt_class_is_not_exempt() -> None:
+    @exempt
+    class Health(View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+    class Payment(Health):
+        pass
+
+    assert is_exempt(Health.as_view(), "GET")
+    assert not is_exempt(Payment.as_view(), "GET")
 
 
 # Labels

@@ -7,7 +7,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
-from django_ratelimit_gcra.http import add_headers, denial_response, request_info
+from django_ratelimit_gcra.http import add_headers, denial_response, request_info, wants_html
 from ratelimit_core import Denial, Identity, RequestInfo
 
 DENIAL = Denial(
@@ -103,3 +103,9 @@ def test_a_header_replaces_one_of_the_same_name() -> None:
     response = HttpResponse(headers={"x-ratelimit-limit": "1"})
     add_headers(response, [("X-RateLimit-Limit", "10"), ("X-RateLimit-Limit", "9")])
     assert [value for name, value in response.items() if name.lower() == "x-ratelimit-limit"] == ["9"]
+
+
+def test_an_absurdly_long_accept_header_is_not_parsed() -> None:
+    """To parse it would cost more than the refusal."""
+    request = RequestFactory().get("/", headers={"accept": "text/html" + ";" * 1_000})
+    assert not wants_html(request)

@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, CommandError
 from django_ratelimit_gcra import conf, runtime
 from django_ratelimit_gcra.management import who
 from ratelimit_core import Bucket, Config, Limiter, Rule, StoreError
-from ratelimit_core.buckets import Mode
+from ratelimit_core.buckets import Mode, default_buckets
 from ratelimit_core.config import Policy, Source
 from ratelimit_core.identity import AddressNote
 from ratelimit_core.parsing import ATTRIBUTES
@@ -105,6 +105,8 @@ def _bucket(policy: Policy, sources: Mapping[str, str]) -> dict[str, Any]:
 
 def _mode_source(policy: Policy, sources: Mapping[str, str]) -> str:
     """Which setting gave the mode, and where that was given."""
+    if policy.source is Source.BUCKET and policy.bucket in default_buckets():
+        return "default"
     own = f"RATE_LIMIT_SHADOW_{policy.bucket.name.upper()}"
     settings = {
         Source.BUCKET: ("RATE_LIMIT_BUCKETS",),

@@ -1,7 +1,7 @@
 -- GCRA for one or several quotas; prepended to the scripts that use it. All numbers are integer microseconds.
 --
 -- KEYS     one per quota: its theoretical arrival time (TAT), epoch microseconds
--- ARGV[1]  the time, or 0 to read the server's clock (once: TIME moves inside a script before Redis 7.2)
+-- ARGV[1]  the time, or -1 to read the server's clock (once: TIME moves inside a script before Redis 7.2)
 -- ARGV     then for each key: tolerance, increment, group (0: the charges that stand or fall together)
 --
 -- Numbers are handed to redis.call as numbers: Redis writes them with 17 digits, while tostring would round them.
@@ -9,7 +9,7 @@
 
 local function time_us()
   local given = tonumber(ARGV[1])
-  if given ~= 0 then
+  if given >= 0 then
     return given
   end
   local now = redis.call('TIME')
@@ -19,7 +19,7 @@ end
 -- A TTL in whole milliseconds, rounded up; an hour at least under a test's clock, which the server does not follow.
 local function ttl_ms(us)
   local ms = math.max(math.ceil(us / 1000), 1)
-  return ARGV[1] == '0' and ms or math.max(ms, 3600000)
+  return ARGV[1] == '-1' and ms or math.max(ms, 3600000)
 end
 
 local function expire(key, us)
