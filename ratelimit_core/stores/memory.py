@@ -212,5 +212,5 @@ def _after_fork() -> None:
         store._renew_lock()  # noqa: SLF001  # our own
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
     os.register_at_fork(after_in_child=_after_fork)

@@ -261,5 +261,5 @@ def _after_fork() -> None:
 
 
 _forked: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):  # not on Windows
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none
     os.register_at_fork(after_in_child=_after_fork)
