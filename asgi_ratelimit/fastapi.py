@@ -8,8 +8,9 @@ included, and to the HTTPExceptions that it, or a dependency after this one, rai
 of the two, so the route's endpoint is wrapped when the first request comes through, and the dependency is a generator.
 Out of its reach are the answers that other exception handlers make: 422 for what doesn't validate, those of your own
 exception classes, and the 500 of an error nobody handles.
-A lease is then given back when FastAPI ends its dependencies, which is after the response was sent; with the
-middleware, or with `Depends(..., scope="function")`, before.
+A bucket with idempotency needs the middleware, which records the answer. A lease needs none; it is then given back
+when FastAPI ends its dependencies, which is after the response was sent; with the middleware, or with
+`Depends(..., scope="function")`, before.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -18,17 +19,21 @@ from contextvars import ContextVar
 from functools import wraps
 from inspect import isawaitable
 from json import loads
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from fastapi import HTTPException, Request, Response
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from asgi_ratelimit.responses import merged
-from asgi_ratelimit.scope import KEY, Scope, State, identity_of, request_info, resolved, state_of
-from asgi_ratelimit.settling import settle
-from ratelimit_core import Admission, ConfigurationError, Denial, Limiter
-from ratelimit_core.commands import Outcome
+from asgi_ratelimit.forms import Form
+from asgi_ratelimit.passage import RAISED, give_back, take
+from asgi_ratelimit.responses import merged, raw
+from asgi_ratelimit.scope import Scope, State, entered, identity_of, request_info, resolved, state_of
+from asgi_ratelimit.shields import Read, declared_size, named, read_fields, read_whole, recording
+from ratelimit_core import Admission, ConfigurationError, Denial, Limiter, Mode
+from ratelimit_core.answers import Result
+from ratelimit_core.limiter import Options
+from ratelimit_core.rules import acts_on
 
 __all__ = ["Refused", "rate_limit"]
 
@@ -49,40 +54,36 @@ class Refused(HTTPException):
         self.denial = denial
 
 
+class _Replayed(Exception):
+    """Raised where the endpoint has answered before. No HTTPException: that answer goes out as it is."""
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__("answered before")
+        self.denial = denial
+
+
 def rate_limit(
     bucket: str | Iterable[str],
     *,
     cost: Cost = 1,
     scope: Narrowing = None,
+    lease_on: Narrowing = None,
     user: Callable[[Request], object] | None = None,
     limiter: Limiter | None = None,
 ) -> Callable[..., AsyncIterator[Admission | None]]:
     """A dependency that admits a request to one bucket or several; its value is the `Admission`.
 
-    `cost` and `scope` (it narrows the identity) are values or callables of the request; `user` is a callable that
-    returns a primary key, an Identity, a user object or None, without it `request.scope["user"]` is asked. All may
+    `cost`, `scope` (it narrows the identity) and `lease_on` (it names a shared resource for the lease) are values or
+    callables of the request. A bucket with a lease or idempotency acts on writing methods only. `user` is a callable
+    that returns a primary key, an Identity, a user object or None, without it `request.scope["user"]` is asked. All may
     return awaitables; what earlier dependencies left in `request.state` is theirs to read. The limiter is `limiter`,
     else the middleware's, else `app.state.ratelimit`; without any the request raises ConfigurationError. Anything
     but HTTP passes. Raises ConfigurationError.
     """
     buckets = (bucket,) if isinstance(bucket, str) else tuple(bucket)
     if limiter is not None:
-        for name in buckets:
-            if callable(cost):
-                limiter.config.policy(name)
-            else:
-                limiter.config.check_cost(name, cost)
-
-    async def admit(request: Request, chosen: Limiter, prior: Admission | None) -> Admission:
-        who = request.scope.get("user") if user is None else await resolved(user(request))
-        return await chosen.aadmit(
-            request_info(request.scope, identity_of(who)),
-            buckets,
-            await _value(cost, request),
-            scope=await _value(scope, request),
-            route=getattr(_route(request.scope), "path_format", None),
-            prior=prior,
-        )
+        _check(limiter, buckets, cost)
+    asking = _Asking(buckets, cost, scope, lease_on, user)
 
     async def dependency(connection: HTTPConnection, response: Response) -> AsyncIterator[Admission | None]:
         if not isinstance(connection, Request):
@@ -90,12 +91,10 @@ def rate_limit(
             return
         shared = state_of(connection.scope)
         chosen = _limiter(connection, limiter, shared)
-        state = _entered(connection.scope, chosen) if shared is None else shared
-        admission = state["admission"] = await admit(connection, chosen, state["admission"])
-        if not admission.allowed:
-            _refuse(connection, chosen.denial(admission))
-        if not state["rendered"]:
-            _add_headers(response, state)
+        state = entered(connection.scope, chosen, rendered=False) if shared is None else shared
+        admission = await asking.admit(connection, chosen, state)
+        if admission is not None:
+            _let_pass(connection, response, state, chosen.denial(admission) if not admission.allowed else None)
         if shared is None:
             async with _alone(connection.scope, state):
                 yield admission
@@ -103,6 +102,40 @@ def rate_limit(
             yield admission
 
     return dependency
+
+
+def _check(limiter: Limiter, buckets: tuple[str, ...], cost: Cost) -> None:
+    for name in buckets:
+        if callable(cost):
+            limiter.config.policy(name)
+        else:
+            limiter.config.check_cost(name, cost)
+
+
+class _Asking(NamedTuple):
+    """What a dependency asks for, the same at every request."""
+
+    buckets: tuple[str, ...]
+    cost: Cost
+    scope: Narrowing
+    lease_on: Narrowing
+    user: Callable[[Request], object] | None
+
+    async def admit(self, request: Request, limiter: Limiter, state: State) -> Admission | None:
+        """Admit a request to those of the buckets that act on it."""
+        names = _acting(request, limiter, self.buckets)
+        if not names:
+            return state["admission"]
+        options = await _named(request, limiter, names, state)
+        who = request.scope.get("user") if self.user is None else await resolved(self.user(request))
+        options["scope"] = await _value(self.scope, request)
+        options["lease_on"] = await _value(self.lease_on, request)
+        options["route"] = getattr(_route(request.scope), "path_format", None)
+        options["prior"] = prior = state["admission"]
+        info = request_info(request.scope, identity_of(who))
+        admission = await limiter.aadmit(info, names, await _value(self.cost, request), **options)
+        take(state, limiter, admission, prior)
+        return admission
 
 
 async def _value(given: Value | Callable[[Request], Value | Awaitable[Value]], request: Request) -> Value:
@@ -120,10 +153,52 @@ def _limiter(request: Request, given: Limiter | None, state: State | None) -> Li
     return found
 
 
-def _entered(scope: Scope, limiter: Limiter) -> State:
-    state: State = {"admission": None, "limiter": limiter, "rendered": False}
-    scope[KEY] = state
-    return state
+def _acting(request: Request, limiter: Limiter, buckets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in buckets if acts_on(limiter.config.policy(name).bucket, request.method, None))
+
+
+async def _named(request: Request, limiter: Limiter, buckets: tuple[str, ...], state: State) -> Options:
+    """What names the request's record, if one of the buckets keeps any."""
+    bucket = recording(limiter.config, buckets)
+    if bucket is None:
+        return {}
+    if not state["rendered"]:
+        raise ConfigurationError(
+            "rate_limit: bucket", bucket.name, "a bucket with idempotency needs RateLimitMiddleware around the app"
+        )
+    size = declared_size(request.scope)
+    if size is not None and size > bucket.max_body:
+        return named(request.scope, None)
+    wholly = limiter.config.policy(bucket.name).mode is not Mode.ENFORCE
+    return named(request.scope, await _read(request, bucket.max_body, wholly=wholly))
+
+
+async def _read(request: Request, limit: int, *, wholly: bool) -> Read | None:
+    """The body, which FastAPI may have read already; None if it is too large. Read it `wholly` for an endpoint that
+    may run all the same.
+    """
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit and not wholly:
+                return None
+    except RuntimeError:  # Starlette's word for a stream that was read: FastAPI has made a form of it
+        return read_fields(await _form(request))
+    request._body = bytes(body)  # noqa: SLF001  # as FastAPI's own documentation does, for whoever reads it next
+    return read_whole(request.scope, request._body) if len(body) <= limit else None  # noqa: SLF001  # the same
+
+
+async def _form(request: Request) -> Form:
+    form = Form([], [])
+    for name, value in (await request.form()).multi_items():
+        if isinstance(value, str):
+            form.fields.append((name, value))
+        else:
+            content = await value.read()
+            await value.seek(0)
+            form.add_file(name, value.filename or "", content)
+    return form
 
 
 @asynccontextmanager
@@ -131,20 +206,18 @@ async def _alone(scope: Scope, state: State) -> AsyncIterator[None]:
     """Without a middleware: what the endpoint answers or raises gets the headers, and what is held is settled."""
     _cover(scope)
     _PASSING.set(state)
-    outcome = Outcome.UNKNOWN  # an endpoint that raises may have done its work all the same
+    result = RAISED  # an endpoint that raises may have done its work all the same
     try:
         yield
-        outcome = Outcome.COMPLETED
-    except Refused:
-        raise
+        result = Result(body=None)
     except AnyHTTPException as error:
-        outcome = Outcome.COMPLETED
+        result = Result(error.status_code, body=None)
+        if isinstance(error, Refused):
+            raise
         raise _with_headers(error, state) from error.__cause__
     finally:
         _PASSING.set(None)
-        admission = state["admission"]
-        if admission is not None and admission.holds:
-            await settle(state["limiter"], admission, outcome)
+        await give_back(state["taken"], result._replace(released=state["released"]))
 
 
 def _route(scope: Scope) -> Any:
@@ -202,12 +275,22 @@ def _with_headers(error: AnyHTTPException, state: State) -> AnyHTTPException:
     return copied.with_traceback(error.__traceback__)
 
 
+def _let_pass(request: Request, response: Response, state: State, denial: Denial | None) -> None:
+    if denial is not None:
+        _refuse(request, denial)
+    if not state["rendered"]:
+        _add_headers(response, state)
+
+
 def _refuse(request: Request, denial: Denial) -> NoReturn:
-    """Raise, and make sure that the application renders the problem body without any set-up."""
+    """Raise, and make sure that the application renders the answer without any set-up."""
     handlers, _ = request.scope.get("starlette.exception_handlers", ({}, {}))
     handlers.setdefault(Refused, _answer)
-    raise Refused(denial)
+    handlers.setdefault(_Replayed, _answer)
+    raise (_Replayed if denial.replayed else Refused)(denial)
 
 
-async def _answer(_: Request, refused: Refused) -> Response:
-    return Response(refused.denial.body, refused.denial.status, dict(refused.denial.headers))
+async def _answer(_: Request, refused: Refused | _Replayed) -> Response:
+    response = Response(refused.denial.body, refused.denial.status)
+    response.raw_headers.extend(raw(refused.denial.headers))
+    return response

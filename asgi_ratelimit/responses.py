@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from asgi_ratelimit.scope import Message, Scope, Send, method_of
 from ratelimit_core import Denial
 
+_BODILESS = frozenset({204, 304})  # RFC 9110 section 8.6: no Content-Length
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -29,7 +30,9 @@ def is_last(message: Message) -> bool:
 
 
 async def refuse(scope: Scope, send: Send, denial: Denial) -> None:
-    """Send a refusal; to HEAD without its body."""
-    headers = [*raw(denial.headers), (b"content-length", str(len(denial.body)).encode("ascii"))]
+    """Send a refusal, or the answer that was given before; to HEAD without its body."""
+    headers = raw(denial.headers)
+    if denial.status not in _BODILESS:
+        headers.append((b"content-length", str(len(denial.body)).encode("ascii")))
     await send({"type": "http.response.start", "status": denial.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if method_of(scope) == "HEAD" else denial.body})

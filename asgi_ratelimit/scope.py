@@ -1,7 +1,7 @@
 """What an ASGI scope says about a request, in the core's words; and what the doors of one request share in it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, NamedTuple, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from ratelimit_core import Admission, Identity, IdentityError, Limiter, RequestInfo
@@ -20,15 +20,33 @@ KEY = "asgi_ratelimit"
 _NAMES = ("pk", "id", "identity", "username")
 
 
+class Taken(NamedTuple):
+    """An admission that holds something which `prior` did not hold, and the limiter that settles it."""
+
+    limiter: Limiter
+    admission: Admission
+    prior: Admission | None
+
+
 class State(TypedDict):
     """Lies in the scope under `KEY`. A door inside reads `admission` and puts its own, merged one in its place.
 
-    `rendered` says that a middleware outside adds the headers and settles.
+    `rendered` says that a middleware outside adds the headers. `taken` is what the innermost middleware has to
+    settle: a door of another package settles what it took itself. `released` is the reason given to `release()`.
     """
 
     admission: Admission | None
     limiter: Limiter
     rendered: bool
+    taken: list[Taken]
+    released: str | None
+
+
+def entered(scope: Scope, limiter: Limiter, *, rendered: bool) -> State:
+    """Begin a request's state."""
+    state: State = {"admission": None, "limiter": limiter, "rendered": rendered, "taken": [], "released": None}
+    scope[KEY] = state
+    return state
 
 
 def state_of(scope: Scope) -> State | None:

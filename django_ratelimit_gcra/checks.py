@@ -1,4 +1,6 @@
-"""System checks of settings and middleware; `viewchecks` looks at the views. An id is stable and means one thing.
+"""System checks of settings and middleware; `viewchecks`, `shieldchecks` and `recordchecks` look at the rest.
+
+An id is stable and means one thing.
 
 ratelimit.E001  a setting can't be used
 ratelimit.E002  the middleware stands above authentication
@@ -20,7 +22,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
-from django_ratelimit_gcra import runtime, viewchecks
+from django_ratelimit_gcra import recordchecks, runtime, shieldchecks, viewchecks
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from ratelimit_core import Config, ConfigurationError
 
@@ -41,7 +43,7 @@ def check_settings(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     except ConfigurationError as error:
         hint = "Change the setting, or the environment variable of the same name, to what is accepted."
         return [Error(str(error), hint=hint, id="ratelimit.E001")]
-    return [*_memory(config), *_proxies(config)]
+    return [*_memory(config), *_proxies(config), *shieldchecks.of_rules(config)]
 
 
 @register(TAG)
@@ -68,18 +70,28 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    return list(viewchecks.messages(config, has_middleware=_below() is not None))
+    return [*viewchecks.messages(config, has_middleware=_below() is not None), *recordchecks.messages(config)]
 
 
 @register(TAG, deploy=True)
 def check_deployment(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
-    """Ask for a shared store: `check --deploy` runs beside the server, whose processes it can't count."""
+    """Ask for a store that is shared and keeps what it is told.
+
+    `check --deploy` runs beside the server, whose processes it can't count.
+    """
     try:
-        config = runtime.limiter().config
+        limiter = runtime.limiter()
     except ConfigurationError:
         return []
+    config = limiter.config
     said = _said_processes(os.environ) is not None
-    return [] if said or not _in_memory(config) else [_split("A deployment usually runs several processes")]
+    split = [] if said or not _in_memory(config) else [_split("A deployment usually runs several processes")]
+    named = viewchecks.named_buckets(config)
+    return [
+        *split,
+        *shieldchecks.of_memory(config, named),
+        *shieldchecks.of_eviction(config, named, limiter.store),
+    ]
 
 
 def _below() -> list[object] | None:

@@ -4,20 +4,22 @@ The middleware reads the labels that these write. A label that it could not see,
 because it stands on a method, or because the middleware is missing, is honoured by the view itself: never in silence.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
-from inspect import unwrap
+from inspect import isawaitable, unwrap
 from typing import Any, NamedTuple, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views import View as ClassView
 
+from django_ratelimit_gcra.captures import rendered, renders_itself, status_of
 from django_ratelimit_gcra.labels import (
     Charged,
     Cost,
     Label,
-    Scope,
+    Named,
     View,
     is_rest_class,
     is_rest_view,
@@ -27,7 +29,7 @@ from django_ratelimit_gcra.labels import (
     put_labels,
 )
 from django_ratelimit_gcra.passage import aenter, aheld, aleave, enter, held, leave
-from django_ratelimit_gcra.routing import Demand, labelled
+from django_ratelimit_gcra.routing import Demand, keeps_rows, labelled
 from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -37,16 +39,18 @@ def ratelimit(
     bucket: str,
     *,
     cost: Cost = 1,
-    scope: Scope | None = None,
+    scope: Named | None = None,
     identity: Charged | None = None,
     methods: Iterable[str] | None = None,
+    lease_on: Named | None = None,
 ) -> Callable[[V], V]:
     """Charge a view's requests to `bucket`; for functions, coroutines, classes and methods.
 
     `cost` is a number of units or a function of the request. `scope` narrows who is charged (a conversation): a text,
     or a function of the request and the URL's arguments. `identity` replaces who is charged: a function that returns
     an `Identity`, a text (which becomes `key:...`), or None for the user or the address. `methods` are those that the
-    bucket acts on; without it all, and for a bucket with a lease or idempotency those that write.
+    bucket acts on; without it all, and for a bucket with a lease or idempotency those that write. `lease_on` names what
+    the bucket's lease is taken on (`booking:17`) in place of user and route, so that a job can hold the same one.
 
     Stacked decorators charge several buckets, all or nothing. If their costs, scopes or identities differ they are
     asked one after the other from the outermost, and a refusal leaves the earlier charges.
@@ -54,7 +58,7 @@ def ratelimit(
     Functions given here run where the decision is taken: on an event loop they must not block.
     Raises ConfigurationError and CostError for values that can't be used.
     """
-    label = make_label(bucket, cost, scope, identity, methods)
+    label = make_label(bucket, cost, scope, identity, methods, lease_on)
 
     def decorate(view: V) -> V:
         if is_rest_view(view):
@@ -90,8 +94,25 @@ class _Call(NamedTuple):
     left: tuple[Label, ...]
 
     def run(self) -> Any:
-        """Call the view."""
-        return self.view(*self.args, **self.kwargs)
+        """Call the view, and note a failure: what stands above may make an answer of it."""
+        try:
+            result = self.view(*self.args, **self.kwargs)
+        except BaseException as error:  # noted and raised again
+            self.note(error)
+            raise
+        return self.arun(result) if isawaitable(result) else result
+
+    async def arun(self, result: Awaitable[Any]) -> Any:
+        """The same for a view that has to be awaited."""
+        try:
+            return await result
+        except BaseException as error:  # the same
+            self.note(error)
+            raise
+
+    def note(self, error: BaseException) -> None:
+        """An exception that is no answer leaves the outcome in doubt."""
+        self.state.raised = self.state.raised or status_of(error) is None
 
     def take(self) -> bool:
         """Look after the labels that are left; whether nobody is there to write the headers and to settle."""
@@ -103,6 +124,16 @@ class _Call(NamedTuple):
         """What the labels that are left ask for."""
         kwargs = {name: value for name, value in self.kwargs.items() if value is not self.request}
         return labelled(self.state.limiter.config, self.left, self.request, self.rest, kwargs)
+
+    def holds(self) -> bool:
+        """Whether there is an answer to keep, so that a template must be rendered before it leaves."""
+        admission = self.state.admission
+        return admission is not None and admission.holds
+
+    def keeps_rows(self, demands: list[Demand]) -> bool:
+        """Whether the view must run in the transaction of a record."""
+        config = self.state.limiter.config
+        return any(keeps_rows(config, name) for demand in demands for name in demand.buckets)
 
 
 def _wrap(view: View, labels: tuple[Label, ...]) -> View:
@@ -139,22 +170,39 @@ def _async_wrapper(view: View, labels: tuple[Label, ...]) -> View:
 def _pass(call: _Call) -> Any:
     """Run the view if the labels that are left admit the request."""
     first = call.take()
-    refusal = enter(call.request, call.demands())
     if not first:
-        return call.run() if refusal is None else refusal
+        return _admitted(call)
     with held(call.state):
-        response = call.run() if refusal is None else refusal
+        response = _admitted(call)
+        if call.holds():
+            rendered(response)
     return leave(call.state, response)
+
+
+def _admitted(call: _Call) -> Any:
+    """The view's response, or the refusal."""
+    demands = call.demands()
+    if call.keeps_rows(demands):
+        from django_ratelimit_gcra import records  # has a model: needs the app to be installed
+
+        return records.run(call.request, call.state, demands, call.run)
+    refusal = enter(call.request, demands)
+    return call.run() if refusal is None else refusal
 
 
 async def _apass(call: _Call) -> Any:
     """`_pass` in an event loop."""
     first = call.take()
-    refusal = await aenter(call.request, call.demands())
+    demands = call.demands()
+    if call.keeps_rows(demands):
+        raise ImproperlyConfigured(f"{call.view!r}: a bucket with record='database' needs a view that is not async")
+    refusal = await aenter(call.request, demands)
     if not first:
         return await call.run() if refusal is None else refusal
     async with aheld(call.state):
         response = await call.run() if refusal is None else refusal
+        if call.holds() and renders_itself(response):
+            await sync_to_async(rendered)(response)
     return await aleave(call.state, response)
 
 

@@ -33,20 +33,34 @@ def wants_html(request: HttpRequest) -> bool:
 
 
 def denial_response(request: HttpRequest, denial: Denial) -> HttpResponse:
-    """The refusal: a problem body, or a page of the site for a client that prefers HTML."""
-    page = _page(request, denial) if wants_html(request) else None
-    response = HttpResponse(denial.body if page is None else page, status=denial.status)
-    add_headers(response, denial.headers)
+    """The refusal: a problem body, or a page of the site for a client that prefers HTML; a replay is sent as it is."""
+    page = _page(request, denial) if wants_html(request) and not denial.replayed else None
+    response = HttpResponse()
+    put_denial(response, denial)
     if page is not None:
+        response.content = page
         response.headers["Content-Type"] = "text/html; charset=utf-8"
     return response
 
 
+def put_denial(response: HttpResponse, denial: Denial) -> None:
+    """Make a denial of a response: its status, headers and body; other headers stay."""
+    response.status_code = denial.status
+    response.content = denial.body
+    response.headers.pop("Content-Type", None)  # an answer may have had none
+    add_headers(response, denial.headers)
+
+
 def add_headers(response: HttpResponseBase, pairs: Iterable[tuple[str, str]]) -> None:
-    """Set each header, in place of one of the same name; at the end, so that every door has the same order."""
+    """Set each header, in place of one of the same name; at the end, so that every door has the same order.
+
+    A longer `Retry-After` stays: somebody else refuses the request, too, and coming back sooner would be in vain.
+    """
     for name, value in pairs:
+        known = response.headers.get(name, "")
+        longer = name == "Retry-After" and known.isdecimal() and int(known) > int(value)
         response.headers.pop(name, None)
-        response.headers[name] = value
+        response.headers[name] = known if longer else value
 
 
 def _peer(request: HttpRequest) -> str | None:

@@ -11,7 +11,7 @@ from ratelimit_core.rules import acts_on, read_methods
 
 View = Callable[..., Any]
 Cost = int | Callable[[HttpRequest], int]
-Scope = str | Callable[..., object]
+Named = str | Callable[..., object]
 Charged = Callable[[HttpRequest], Identity | str | None]
 
 _LABELS = "_ratelimit_labels"
@@ -23,9 +23,10 @@ class Label(NamedTuple):
 
     bucket: str
     cost: Cost = 1
-    scope: Scope | None = None
+    scope: Named | None = None
     identity: Charged | None = None
     methods: frozenset[str] | None = None
+    lease_on: Named | None = None
 
     def acts(self, bucket: Bucket, method: str) -> bool:
         """Whether it means requests of this method."""
@@ -33,19 +34,27 @@ class Label(NamedTuple):
 
 
 def make_label(
-    bucket: str, cost: Cost, scope: Scope | None, identity: Charged | None, methods: Iterable[str] | None
+    bucket: str,
+    cost: Cost,
+    scope: Named | None,
+    identity: Charged | None,
+    methods: Iterable[str] | None,
+    lease_on: Named | None = None,
 ) -> Label:
     """A label whose literal values can be used; raises ConfigurationError and CostError while the view is written."""
     if not isinstance(bucket, str):
         raise ConfigurationError("ratelimit(bucket=...)", bucket, "the name of a bucket")
     if not callable(cost) and (isinstance(cost, bool) or not isinstance(cost, int) or cost < 0):
         raise CostError(cost)
-    if not (scope is None or isinstance(scope, str) or callable(scope)):
-        raise ConfigurationError("ratelimit(scope=...)", scope, "a text, or a function of the request that gives one")
+    named: dict[str, object] = {"scope": scope, "lease_on": lease_on}
+    for name, value in named.items():
+        if not (value is None or isinstance(value, str) or callable(value)):
+            accepted = "a text, or a function of the request that gives one"
+            raise ConfigurationError(f"ratelimit({name}=...)", value, accepted)
     if not (identity is None or callable(identity)):
         raise ConfigurationError("ratelimit(identity=...)", identity, "a function of the request that gives one")
     chosen = None if methods is None else read_methods(methods, "ratelimit(methods=...)")
-    return Label(bucket, cost, scope, identity, chosen)
+    return Label(bucket, cost, scope, identity, chosen, lease_on)
 
 
 def labels_on(view: object) -> tuple[Label, ...]:
@@ -76,10 +85,14 @@ def find_labels(view: View, method: str) -> tuple[Label, ...]:
 def is_exempt(view: View, method: str) -> bool:
     """Whether the view, its class or its class's method for this request is exempt.
 
-    A class is exempt by its own mark only: what derives from it may be a payment.
+    A class is exempt by its own mark only: what derives from it may be a payment. A method's own label speaks louder
+    than its class's exemption.
     """
-    places = (view, getattr(view, "view_class", None), getattr(view, "cls", None), _handler(view, method))
-    return any(_EXEMPT in vars(place) for place in places if hasattr(place, "__dict__"))
+    handler = _handler(view, method)
+    if getattr(handler, _EXEMPT, False) or labels_on(handler):
+        return not labels_on(handler)
+    places = (view, getattr(view, "view_class", None), getattr(view, "cls", None))
+    return any(_EXEMPT in vars(place) for place in places if place is not None)
 
 
 def is_rest_view(view: View) -> bool:

@@ -7,11 +7,14 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from django_ratelimit_gcra.captures import status_of
 from django_ratelimit_gcra.labels import View, find_labels, is_exempt, is_rest_view
+from django_ratelimit_gcra.outliving import outliving
 from django_ratelimit_gcra.passage import aenter, aheld, aleave, enter, held, leave
-from django_ratelimit_gcra.routing import Demand, labelled, observed, placed
+from django_ratelimit_gcra.routing import Demand, keeps_rows, labelled, observed, placed
 from django_ratelimit_gcra.serving import is_serving
 from django_ratelimit_gcra.state import RateLimitState, state_of
+from ratelimit_core.rules import SAFE_METHODS
 from ratelimit_core.testing import refuse_testing
 
 Answer = HttpResponseBase | None
@@ -44,6 +47,11 @@ class RateLimitMiddleware:
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
         state = _begin(request)
+        if request.method in SAFE_METHODS:
+            return await self._respond(state, request)
+        return await outliving(state, self._respond(state, request))
+
+    async def _respond(self, state: RateLimitState, request: HttpRequest) -> HttpResponseBase:
         async with aheld(state):
             response: HttpResponseBase = await self.get_response(request)
             refusal = await aenter(request, _late(state, request, response))
@@ -59,7 +67,12 @@ class RateLimitMiddleware:
         self, request: HttpRequest, view: View, args: Sequence[object], kwargs: Mapping[str, Any]
     ) -> Answer:
         """The same in an event loop."""
+        state_of(request).threaded = not iscoroutinefunction(view)
         return await aenter(request, _demands(request, view, args, kwargs))
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Note a failure: another middleware may make an answer of it, and the view may have done its work."""
+        state_of(request).raised = status_of(exception) is None
 
 
 def _begin(request: HttpRequest) -> RateLimitState:
@@ -78,12 +91,16 @@ def _demands(request: HttpRequest, view: View, args: Sequence[object], kwargs: M
         return []
     labels = find_labels(view, method)
     if is_exempt(view, method):
-        state.labels, state.rest = labels, False
+        state.labels, state.rest, state.exempt = labels, False, True
         return []
     if state.rest:
         return []
-    state.labels = labels
     config = state.limiter.config
+    if any(
+        keeps_rows(config, label.bucket) and label.acts(config.policy(label.bucket).bucket, method) for label in labels
+    ):
+        return []  # their wrapper admits, around the transaction of the record
+    state.labels = labels
     found = labelled(config, labels, request, args, kwargs)
     return found or placed(config, request, decorated=bool(labels))
 

@@ -2,17 +2,22 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 
-from django_ratelimit_gcra.http import add_headers, denial_response, request_info, wants_html
+from django_ratelimit_gcra.captures import StreamEnd, result_of, result_of_error
+from django_ratelimit_gcra.fingerprints import wish
+from django_ratelimit_gcra.http import add_headers, denial_response, put_denial, request_info, wants_html
 from django_ratelimit_gcra.routing import Demand
 from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
 from django_ratelimit_gcra.users import auser_of, user_of
-from ratelimit_core import Admission
+from ratelimit_core import Admission, Bucket, Mode
+from ratelimit_core.answers import Result
 from ratelimit_core.limiter import Options
 
 Response = TypeVar("Response")
@@ -28,29 +33,49 @@ def enter(request: object, demands: Iterable[Demand]) -> HttpResponse | None:
 
 def admit(request: object, demands: Iterable[Demand]) -> Admission | None:
     """Admit a request to one demand after the other; the first refusal, or None."""
+    demands = list(demands)
+    if not demands:  # nothing is asked, and nothing changes
+        return None
     state = state_of(request)
     base = base_request(request)
     info = None
+    idle = _is_idle(state)
     for demand in demands:
         info = info or request_info(base, user_of(request))
-        admission = state.limiter.admit(info, demand.buckets, demand.cost, **_options(state, base, demand))
+        options = _options(state, base, demand)
+        bucket = _claiming(state, demand)
+        if bucket is not None:
+            options |= wish(request, bucket)
+        admission = state.limiter.admit(info, demand.buckets, demand.cost, **options)
         state.admission = admission
         if not admission.allowed:
+            state.kept_out = idle
             return admission
+    state.kept_out = False
     return None
 
 
 async def aenter(request: object, demands: Iterable[Demand]) -> HttpResponse | None:
     """`enter` in an event loop."""
+    demands = list(demands)
+    if not demands:
+        return None
     state = state_of(request)
     base = base_request(request)
     info = None
+    idle = _is_idle(state)
     for demand in demands:
         info = info or request_info(base, await auser_of(request))
-        admission = await state.limiter.aadmit(info, demand.buckets, demand.cost, **_options(state, base, demand))
+        options = _options(state, base, demand)
+        bucket = _claiming(state, demand)
+        if bucket is not None:  # it reads the body, which may lie in a file
+            options |= await sync_to_async(wish)(request, bucket)
+        admission = await state.limiter.aadmit(info, demand.buckets, demand.cost, **options)
         state.admission = admission
         if not admission.allowed:
+            state.kept_out = idle
             return await _adenial_response(base, state, admission)
+    state.kept_out = False
     return None
 
 
@@ -59,9 +84,9 @@ def held(state: RateLimitState) -> Iterator[None]:
     """Settle if the block ends by an exception; a response that is returned settles in `leave`."""
     try:
         yield
-    except BaseException:  # whatever ends the view, SystemExit included, what it holds must not outlive it
+    except BaseException as error:  # whatever ends the view, SystemExit included, what it holds must not outlive it
         if state.admission is not None and state.admission.holds:
-            state.limiter.settle(state.admission)
+            state.limiter.settle(state.admission, result_of_error(error, state.released), state.prior)
         raise
 
 
@@ -70,9 +95,9 @@ async def aheld(state: RateLimitState) -> AsyncIterator[None]:
     """`held` in an event loop."""
     try:
         yield
-    except BaseException:  # the same, a cancelled task included
+    except BaseException as error:  # the same, a cancelled task included
         if state.admission is not None and state.admission.holds:
-            await state.limiter.asettle(state.admission)
+            await state.limiter.asettle(state.admission, result_of_error(error, state.released), state.prior)
         raise
 
 
@@ -80,7 +105,7 @@ def leave(state: RateLimitState, response: Response) -> Response:
     """Add the headers and settle; a stream settles when it is closed."""
     ending = _dress(state, response)
     if ending is not None:
-        state.limiter.settle(ending)
+        state.limiter.settle(*ending, state.prior)
     return response
 
 
@@ -88,7 +113,7 @@ async def aleave(state: RateLimitState, response: Response) -> Response:
     """`leave` in an event loop."""
     ending = _dress(state, response)
     if ending is not None:
-        await state.limiter.asettle(ending)
+        await state.limiter.asettle(*ending, state.prior)
     return response
 
 
@@ -100,7 +125,24 @@ def _options(state: RateLimitState, request: HttpRequest, demand: Demand) -> Opt
         "identity": demand.identity,
         "observe": demand.observe,
         "prior": state.admission,
+        "takeover": demand.takeover,
+        "lease_on": demand.lease_on,
     }
+
+
+def _claiming(state: RateLimitState, demand: Demand) -> Bucket | None:
+    """The bucket that wants a record, and so the key and the body; one that is off or only observes wants none."""
+    config = state.limiter.config
+    for name in () if demand.observe else demand.buckets:
+        policy = config.policy(name)
+        if policy.bucket.idempotency is not None and policy.mode is not Mode.OFF:
+            return policy.bucket
+    return None
+
+
+def _is_idle(state: RateLimitState) -> bool:
+    """Whether nothing is held yet, so that a refusal now means that nothing ran that holds something."""
+    return state.admission is None or not state.admission.holds
 
 
 async def _adenial_response(request: HttpRequest, state: RateLimitState, admission: Admission) -> HttpResponse:
@@ -111,29 +153,34 @@ async def _adenial_response(request: HttpRequest, state: RateLimitState, admissi
     return denial_response(request, denial)
 
 
-def _dress(state: RateLimitState, response: object) -> Admission | None:
-    """Add the headers; what is left to settle before the response goes."""
+def _dress(state: RateLimitState, response: object) -> tuple[Admission, Result] | None:
+    """Add the headers; what is left to settle before the response goes, and how."""
     admission = state.admission
     if admission is None:
         return None
+    if state.refusal is not None and not admission.allowed and isinstance(response, HttpResponse):
+        put_denial(response, state.refusal)
+    result = Result(undone=True) if state.kept_out else None
+    if admission.holds and result is None:
+        result = result_of(response, state.released, raised=state.raised)
     if isinstance(response, HttpResponseBase):  # Django itself complains about anything else
         add_headers(response, state.limiter.headers(admission))
-    if not admission.holds:
+    if not admission.holds or result is None:
         return None
-    if getattr(response, "streaming", False) and isinstance(response, HttpResponseBase):
-        _settle_on_close(state, response, admission)
+    if isinstance(response, HttpResponseBase) and response.streaming:
+        settle = partial(state.limiter.settle, admission, prior=state.prior)
+        StreamEnd(response, result, settle, partial(state.limiter.asettle, admission, prior=state.prior))
         return None
-    return admission
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        _settle_when_rendered(state, response, admission)
+        return None
+    return admission, result
 
 
-def _settle_on_close(state: RateLimitState, response: HttpResponseBase, admission: Admission) -> None:
-    """A streamed body is written after this returns; its end is `close()`, which runs in a thread, ASGI or not."""
-    close = response.close
+def _settle_when_rendered(state: RateLimitState, response: SimpleTemplateResponse, admission: Admission) -> None:
+    """Without the middleware a response of REST framework leaves the wrapper before its view has rendered it."""
 
-    def closing() -> None:
-        try:
-            close()
-        finally:
-            state.limiter.settle(admission)
+    def settling(done: HttpResponseBase) -> None:
+        state.limiter.settle(admission, result_of(done, state.released), state.prior)
 
-    response.close = closing  # type: ignore[method-assign]  # Django has no public hook for the end of a stream
+    response.add_post_render_callback(settling)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from django.http import HttpRequest
 from django.urls import ResolverMatch
 
-from django_ratelimit_gcra.labels import Label
+from django_ratelimit_gcra.labels import Label, Named
 from ratelimit_core import Config, Identity, Rule
-from ratelimit_core.buckets import Undecorated
+from ratelimit_core.buckets import Record, Undecorated
 from ratelimit_core.rules import acts_on, default_bucket
 
 _APP = "django_ratelimit_gcra"
@@ -23,6 +23,14 @@ class Demand(NamedTuple):
     scope: str | None = None
     identity: Identity | None = None
     observe: bool = False
+    takeover: bool = False
+    lease_on: str | None = None
+
+
+def keeps_rows(config: Config, bucket: str) -> bool:
+    """Whether a bucket's idempotency records are kept in the database too; `records` admits to it then."""
+    policy = config.policies.get(bucket)
+    return policy is not None and policy.bucket.record is Record.DATABASE
 
 
 def labelled(
@@ -30,7 +38,13 @@ def labelled(
 ) -> list[Demand]:
     """What the labels ask for; neighbours that agree in all but the bucket ask together."""
     singles = (
-        Demand((label.bucket,), _cost(label, request), _scope(label, request, args, kwargs), _identity(label, request))
+        Demand(
+            (label.bucket,),
+            _cost(label, request),
+            _named(label.scope, request, args, kwargs),
+            _identity(label, request),
+            lease_on=_named(label.lease_on, request, args, kwargs),
+        )
         for label in labels
         if label.acts(config.policy(label.bucket).bucket, request.method or "GET")
     )
@@ -83,8 +97,8 @@ def _cost(label: Label, request: HttpRequest) -> int:
     return label.cost(request) if callable(label.cost) else label.cost
 
 
-def _scope(label: Label, request: HttpRequest, args: Sequence[object], kwargs: Mapping[str, Any]) -> str | None:
-    found = label.scope(request, *args, **kwargs) if callable(label.scope) else label.scope
+def _named(given: Named | None, request: HttpRequest, args: Sequence[object], kwargs: Mapping[str, Any]) -> str | None:
+    found = given(request, *args, **kwargs) if callable(given) else given
     return None if found is None else str(found)
 
 

@@ -3,10 +3,12 @@
 from typing import Any, cast
 
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 
 from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.labels import Label
-from ratelimit_core import Admission, Decision, Limiter
+from ratelimit_core import Admission, Decision, Denial, Limiter, RateLimitError
+from ratelimit_core.decision import Held
 
 _ATTRIBUTE = "ratelimit"
 _ASGI_KEY = "asgi_ratelimit"  # where the ASGI door keeps {"admission": ...} in the scope
@@ -19,15 +21,34 @@ class RateLimitState:
     ASGI door around Django keeps: an admission of that door is ours, and ours becomes its own.
     """
 
-    __slots__ = ("_shared", "labels", "limiter", "owned", "reached", "rest")
+    __slots__ = (
+        "_shared",
+        "exempt",
+        "kept_out",
+        "labels",
+        "limiter",
+        "owned",
+        "prior",
+        "raised",
+        "reached",
+        "refusal",
+        "rest",
+        "threaded",
+    )
 
     def __init__(self, limiter: Limiter, shared: dict[str, Any] | None = None) -> None:
         self.limiter = limiter
         self._shared = {} if shared is None else shared
+        self.prior = self.admission  # what another door holds, which settles it
         self.labels: tuple[Label, ...] = ()  # whose buckets were looked after
         self.owned = False  # somebody adds the headers and settles
         self.reached = False  # a view was found
+        self.exempt = False  # and is to be left alone
+        self.threaded = False  # and runs in a thread beside an event loop
         self.rest = False  # it is one of REST framework's
+        self.raised = False  # the view failed, whatever response was made of it
+        self.kept_out = False  # the view was refused before anything ran that holds something
+        self.refusal: Denial | None = None  # takes the place of REST framework's own response
 
     @property
     def admission(self) -> Admission | None:
@@ -35,7 +56,7 @@ class RateLimitState:
         return self._shared.get("admission")
 
     @admission.setter
-    def admission(self, admission: Admission) -> None:
+    def admission(self, admission: Admission | None) -> None:
         self._shared["admission"] = admission
 
     @property
@@ -49,6 +70,54 @@ class RateLimitState:
         """Every bucket's decision."""
         admission = self.admission
         return () if admission is None else admission.decisions
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the request was answered before, and gets that answer again."""
+        admission = self.admission
+        return admission is not None and admission.replayed
+
+    @property
+    def fence(self) -> int:
+        """The fencing number of the lease: hand it to the resource, which refuses lower ones. 0 without a lease."""
+        return max((held.fence for held in self._held()), default=0)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """A key for a foreign processor; None where the request has no record.
+
+        It stays the same when the request is tried again after a crash or an unknown outcome, and is another one after
+        a definitive answer. It is an HMAC-SHA256 under SECRET_KEY: nobody can guess somebody else's.
+        """
+        for held in self._held():
+            if held.shield.claim is not None:
+                said = f"{held.identity}|{held.shield.claim.key}|{held.generation}"
+                return salted_hmac(f"{__name__}.idempotency_key", said, algorithm="sha256").hexdigest()
+        return None
+
+    @property
+    def released(self) -> str | None:
+        """The reason given to `release()`."""
+        return self._shared.get("released")
+
+    def release(self, reason: str) -> None:
+        """Say that the view did nothing: its answer is not replayed, and the next try runs when the quota allows.
+
+        The unit stays spent. An exception or a 5xx afterwards leaves the outcome unknown all the same.
+        Raises RateLimitError without a reason.
+        """
+        if not isinstance(reason, str) or not reason:
+            raise RateLimitError(f"release({reason!r}): say in a few words why nothing was done, such as 'declined'")
+        self._shared["released"] = reason
+
+    def still_held(self) -> bool:
+        """Whether lease and claim are still this request's own, as far as this process can know."""
+        admission = self.admission
+        return admission is None or self.limiter.still_held(admission)
+
+    def _held(self) -> tuple[Held, ...]:
+        admission = self.admission
+        return () if admission is None else admission.held
 
     def has(self, label: Label) -> bool:
         """Whether this very label was looked after; an equal one on another view was not."""

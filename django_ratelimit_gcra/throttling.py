@@ -4,19 +4,22 @@
         throttle_classes = [BucketThrottle]
         throttle_bucket = "write"
 
-The middleware adds the headers and settles. Without it this throttle adds the headers itself.
+The middleware adds the headers, settles, and sends a refusal as a problem body (a site that has an exception handler
+of its own keeps what that makes of it). Without the middleware this throttle adds the headers itself.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
+from rest_framework.views import APIView, exception_handler
 
+from django_ratelimit_gcra.captures import status_of
 from django_ratelimit_gcra.passage import admit
 from django_ratelimit_gcra.routing import Demand, placed
-from django_ratelimit_gcra.state import base_request, state_of
+from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
 from ratelimit_core import Admission, Config, Denial
 from ratelimit_core.rules import acts_on
 
@@ -26,7 +29,8 @@ class BucketThrottle(BaseThrottle):
 
     The bucket is `bucket` of a subclass, else the view's `throttle_bucket` (an `@action` may give its own), else what
     rules and method say, as for any other view. `throttle_cost` on the view is a number of units, or a method that
-    takes the request. Several of these throttles on one view charge all their buckets or none.
+    takes the request; `throttle_lease_on` likewise names what a lease is taken on. Several of these throttles on one
+    view charge all their buckets or none.
     """
 
     bucket: str | None = None
@@ -36,12 +40,14 @@ class BucketThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Say whether the view may run; raise `Refused` where the answer is not 429."""
-        if request.method == "OPTIONS":
-            return True
         state = state_of(request)
+        if request.method == "OPTIONS" or state.exempt:
+            return True
         admission = admit(request, _demands(state.limiter.config, request, view)) or state.admission
         if admission is None:
             return True
+        if admission.holds:
+            _note_failures(view, state)
         view.headers.update(pair for pair in state.limiter.headers(admission) if pair[0] != "Retry-After")
         return admission.allowed or self._refuse(admission, state.limiter.denial(admission), request, view)
 
@@ -50,7 +56,12 @@ class BucketThrottle(BaseThrottle):
         return self._wait
 
     def _refuse(self, admission: Admission, denial: Denial, request: Request, view: APIView) -> bool:
-        """A 429 is for REST framework to raise, with the longest wait of all its throttles."""
+        """A 429 is for REST framework to raise, with the longest wait of all its throttles.
+
+        A replay is no error, and REST framework can only raise errors here: the middleware sends it instead.
+        """
+        if denial.replayed or view.get_exception_handler() is exception_handler:
+            state_of(request).refusal = denial
         if denial.status != 429:
             raise Refused(denial, view.get_authenticate_header(request) if denial.status == 401 else None)
         self._wait = denial.retry_after
@@ -59,6 +70,17 @@ class BucketThrottle(BaseThrottle):
     def bucket_name(self, view: APIView) -> str | None:
         """Return the bucket that class or view names; None where neither does."""
         return self.bucket or getattr(view, "throttle_bucket", None)
+
+
+def _note_failures(view: APIView, state: RateLimitState) -> None:
+    """A site's exception handler may make an answer of a failure; the view may have done its work all the same."""
+    handle = view.handle_exception
+
+    def noting(error: Exception) -> Any:
+        state.raised = state.raised or status_of(error) is None
+        return handle(error)
+
+    view.handle_exception = noting  # type: ignore[method-assign,assignment]  # of this request's own instance
 
 
 class Refused(APIException):
@@ -76,10 +98,12 @@ def _demands(config: Config, request: Request, view: APIView) -> Iterator[Demand
     base = base_request(request)
     cost = getattr(view, "throttle_cost", 1)
     cost = cost(request) if callable(cost) else cost
+    lease_on = getattr(view, "throttle_lease_on", None)
+    lease_on = lease_on(request) if callable(lease_on) else lease_on
     names = dict.fromkeys(one.bucket_name(view) for one in view.get_throttles() if isinstance(one, BucketThrottle))
     acting = [name for name in names if name and acts_on(config.policy(name).bucket, base.method or "GET", None)]
     if acting:
-        yield Demand(tuple(acting), cost)
+        yield Demand(tuple(acting), cost, lease_on=lease_on)
     elif None in names:
         yield from (demand._replace(cost=cost) for demand in placed(config, base))
     else:

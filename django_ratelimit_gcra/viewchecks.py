@@ -2,7 +2,7 @@
 
 ratelimit.E004  a bucket that does not exist
 ratelimit.E005  a cost that can never be admitted
-ratelimit.E006  a shielded bucket on a throttle without the middleware, which settles
+ratelimit.E006  a shielded bucket on a view of REST framework without the middleware, which settles
 ratelimit.W005  a view of REST framework without the throttle
 ratelimit.W006  a label that the middleware can't see
 ratelimit.W007  a label around a view of REST framework, which authenticates inside
@@ -39,6 +39,18 @@ def messages(config: Config, has_middleware: bool) -> Iterator[CheckMessage]:
         else:
             yield from _around(route, rest_view)
             yield from _of_rest_view(config, route._replace(view=rest_view), labels, has_middleware)
+            if not has_middleware:
+                yield from _unsettled(config, route, [label.bucket for label in labels])
+
+
+def named_buckets(config: Config) -> frozenset[str]:
+    """The buckets that views and rules ask for by name."""
+    names = {rule.bucket for rule in config.rules}
+    for route in routes():
+        names.update(label.bucket for label in all_labels(route.view))
+        rest_view = next(filter(is_rest_view, layers(route.view)), None)
+        names.update(() if rest_view is None else _throttles(rest_view).decided)
+    return frozenset(names)
 
 
 def _of_label(config: Config, route: Route, label: Label) -> Iterator[CheckMessage]:
@@ -88,13 +100,8 @@ def _of_rest_view(
         bucket = _bucket(config, name)
         if bucket is None:
             yield _unknown(config, route, f"throttle_bucket = {name!r}", name)
-        elif bucket.shielded and not has_middleware:
-            yield Error(
-                f"{_place(route)}: bucket '{name}' holds a lease or a claim, which a throttle can't give back.",
-                hint="Add RateLimitMiddleware at the end of MIDDLEWARE: it settles after the view.",
-                obj=route.name,
-                id="ratelimit.E006",
-            )
+        elif not has_middleware:
+            yield from _unsettled(config, route, [name])
     if not (throttles.limited or labels or is_exempt(route.view, "GET")):
         yield CheckWarning(
             f"{_place(route)}: a view of Django REST framework without BucketThrottle is only observed.",
@@ -102,6 +109,24 @@ def _of_rest_view(
             obj=route.name,
             id="ratelimit.W005",
         )
+
+
+def throttled_buckets(view: View) -> tuple[str, ...]:
+    """The buckets that a REST framework view's throttles name in its source."""
+    return _throttles(view).decided
+
+
+def _unsettled(config: Config, route: Route, names: list[str]) -> Iterator[CheckMessage]:
+    for name in names:
+        bucket = _bucket(config, name)
+        if bucket is not None and bucket.shielded:
+            yield Error(
+                f"{_place(route)}: bucket '{name}' holds a lease or a claim, and only the middleware knows what became "
+                "of a response of Django REST framework.",
+                hint="Add RateLimitMiddleware at the end of MIDDLEWARE: it settles after the view.",
+                obj=route.name,
+                id="ratelimit.E006",
+            )
 
 
 def _throttles(view: View) -> _Throttles:

@@ -28,8 +28,10 @@ class Claim(NamedTuple):
     """An idempotency record to be worked on.
 
     It is in progress for `ttl_us` unless renewed, then its outcome is unknown for `unknown_ttl_us`; a completed one
-    is kept for `retention_us`. `replay` is charged when the record is found in use. `takeover` claims a record
-    whose outcome is unknown or whose answer is known to be wrong: only for a caller with better proof.
+    is kept for `retention_us`. After an unclear end the generation is remembered for `memory_us` beyond that end,
+    so that a foreign processor sees a later try as the same. `replay` is charged when the record is found in use.
+    `takeover` claims a record whose outcome is unknown or whose answer is known to be wrong: only for a caller with
+    better proof.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Claim(NamedTuple):
     retention_us: int
     replay: Charge
     takeover: bool = False
+    memory_us: int = 0
 
 
 class Shield(NamedTuple):
@@ -126,6 +129,17 @@ class Renew(NamedTuple):
     shield: Shield
 
 
+class Resolve(NamedTuple):
+    """End a claim whose outcome is unknown, whoever held it: by an operator's word.
+
+    The reply is `(now_us, state)`: 1 resolved, 0 there is no such record, 2 it is being worked on, 3 it is completed.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    answer: bytes = b""
+
+
 class Peek(NamedTuple):
     """What `Acquire` of these charges would reply now; writes nothing."""
 
@@ -144,7 +158,7 @@ class Local(NamedTuple):
     command: Acquire | Peek
 
 
-Command = Acquire | Settle | Renew | Peek | Reset
+Command = Acquire | Settle | Renew | Resolve | Peek | Reset
 Reply = tuple[int, ...] | Shielded
 Result = TypeVar("Result")
 Flow = Generator[Command | Local, Reply, Result]

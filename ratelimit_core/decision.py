@@ -5,8 +5,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ratelimit_core import gcra
-from ratelimit_core.buckets import Mode
-from ratelimit_core.commands import Shield
+from ratelimit_core.answers import Answer
+from ratelimit_core.buckets import Bucket, Mode
+from ratelimit_core.commands import Outcome, Shield
 from ratelimit_core.config import Config
 from ratelimit_core.errors import RateLimitError
 from ratelimit_core.identity import AddressNote, Identity
@@ -49,8 +50,10 @@ class Decision(NamedTuple):
     """The verdict after mode and failure policy, for one bucket.
 
     `rooms` are the store's reply to a question about `cost` units, `charged` says whether they were taken; the
-    numbers follow from these. With mode `off` and with the kill switch there are no rooms, and `limit`, `remaining`
-    and `reset_after_us` are None. `wait_us` is known in shadow too; `retry_after_us` only speaks of a refusal.
+    numbers follow from these. `replays` says that the quota of replays refused, not one of the bucket's own; `paid`
+    units were charged for the same request before. With mode `off` and with the kill switch there are no rooms, and
+    `limit`, `remaining` and `reset_after_us` are None. `wait_us` is known in shadow too; `retry_after_us` only speaks
+    of a refusal.
     """
 
     verdict: Verdict
@@ -65,6 +68,8 @@ class Decision(NamedTuple):
     cost: int
     now_us: int
     wait_us: int
+    replays: bool = False
+    paid: int = 0
 
     @property
     def allowed(self) -> bool:
@@ -114,22 +119,49 @@ class Decision(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A shield that this admission holds until it is settled; `fence` grows with every holder of the lease."""
+    """A shield that this admission holds until it is settled.
 
-    bucket: str
+    `fence` grows with every holder of the lease; `generation` names the attempt; `explicit` says that the client gave
+    the idempotency key.
+    """
+
+    bucket: Bucket
+    identity: Identity
     shield: Shield
     fence: int
     generation: int
+    explicit: bool
+
+
+class Settled(NamedTuple):
+    """How a shield ended; `kept` says that lease and claim were held to the end."""
+
+    held: Held
+    outcome: Outcome
+    kept: bool
 
 
 class Admission:
     """One request's passage: its decisions, and what is needed to render and settle them. Never changed once made.
 
     `marks` name what each decision charged (bucket, scope, replaced identity). The first `kept` decisions were taken
-    earlier for the same request. `held` must be settled; `answer` is the stored one of a replay.
+    earlier for the same request. `held` must be settled; `answer` is the stored one of a replay; `sought` is the shield
+    that a refusal kept from this request.
     """
 
-    __slots__ = ("answer", "config", "decision", "decisions", "held", "kept", "marks", "note", "route")
+    __slots__ = (
+        "answer",
+        "config",
+        "decision",
+        "decisions",
+        "fresh_held",
+        "held",
+        "kept",
+        "marks",
+        "note",
+        "route",
+        "sought",
+    )
 
     def __init__(
         self,
@@ -140,7 +172,9 @@ class Admission:
         note: AddressNote | None = None,
         kept: int = 0,
         held: tuple[Held, ...] = (),
-        answer: bytes = b"",
+        answer: Answer | None = None,
+        fresh: int = 0,
+        sought: Shield | None = None,
     ) -> None:
         self.config = config
         self.decisions = decisions
@@ -150,18 +184,58 @@ class Admission:
         self.kept = kept
         self.held = held
         self.answer = answer
+        self.sought = sought
+        self.fresh_held = held[len(held) - fresh :]
         self.decision = ruling(decisions)
 
-    def holding(self, held: tuple[Held, ...], answer: bytes) -> "Admission":
+    def holding(self, held: tuple[Held, ...], answer: Answer | None, sought: Shield | None = None) -> "Admission":
         """The same admission, with a shield to settle or a stored answer to give."""
         return Admission(
-            self.config, self.decisions, self.marks, self.route, self.note, self.kept, self.held + held, answer
+            self.config,
+            self.decisions,
+            self.marks,
+            self.route,
+            self.note,
+            self.kept,
+            self.held + held,
+            self.answer if answer is None else answer,
+            len(held),
+            sought,
+        )
+
+    def ruled(self, verdict: Verdict, answer: Answer | None = None, wait_us: int = 0) -> "Admission":
+        """The same admission where a record beside the store knows better what became of the request."""
+        known = self.decision
+        ruled = known._replace(verdict=verdict, wait_us=wait_us)
+        decisions = tuple(ruled if one is known else one for one in self.decisions)
+        return Admission(
+            self.config, decisions, self.marks, self.route, self.note, self.kept, self.held, answer, sought=self.sought
+        )
+
+    def without(self, settled: tuple[Held, ...]) -> "Admission":
+        """The same admission once some of what it held is settled."""
+        held = tuple(one for one in self.held if one not in settled)
+        return Admission(
+            self.config,
+            self.decisions,
+            self.marks,
+            self.route,
+            self.note,
+            self.kept,
+            held,
+            self.answer,
+            sought=self.sought,
         )
 
     @property
     def allowed(self) -> bool:
         """Whether the handler may run."""
         return self.decision.allowed
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the request was answered before: `answer` is what to give."""
+        return self.decision.verdict is Verdict.REPLAY and not self.allowed
 
     @property
     def holds(self) -> bool:
@@ -175,6 +249,7 @@ class RateLimited(RateLimitError):
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.decision = admission.decision
+        self.replayed = admission.replayed
         wait = self.decision.retry_after
         hint = "" if wait is None else f"; try again in {wait} s"
         super().__init__(f"{self.decision.verdict} by bucket '{self.decision.bucket}'{hint}")

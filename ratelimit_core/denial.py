@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from ratelimit_core.answers import Answer
 from ratelimit_core.decision import Admission, Decision, Verdict
 from ratelimit_core.headers import Pairs, pairs, policy_name
 
@@ -29,6 +30,9 @@ _PROBLEMS = {
     ),
     Verdict.IN_PROGRESS: Problem(
         409, _BLANK, "Conflict", "The same request is being worked on; ask again in {wait} s for its answer."
+    ),
+    Verdict.REPLAY: Problem(
+        409, _BLANK, "Conflict", "This request was completed before; its answer was not kept, and it is not run again."
     ),
     Verdict.KEY_REUSED: Problem(
         422, _BLANK, "Unprocessable Content", "This idempotency key was used for another request; use a fresh one."
@@ -65,10 +69,14 @@ class Denial(NamedTuple):
     retry_after: int | None
     headers: Pairs
     body: bytes
+    replayed: bool = False
 
 
 def deny(admission: Admission) -> Denial:
-    """The response to an admission that is not allowed."""
+    """The response to an admission that is not allowed: a refusal, or the answer that was given before."""
+    answer = admission.answer
+    if admission.replayed and answer is not None and answer.body is not None:
+        return _replay(admission, answer, answer.body)
     decision = admission.decision
     problem = _PROBLEMS[decision.verdict]
     retry_after = decision.retry_after
@@ -95,5 +103,19 @@ def deny(admission: Admission) -> Denial:
     )
 
 
+def _replay(admission: Admission, answer: Answer, body: bytes) -> Denial:
+    """The original's status, headers and body, with today's numbers."""
+    decision = admission.decision
+    headers = [*answer.headers, *pairs(admission), ("Idempotent-Replayed", "true")]
+    code = decision.verdict.value
+    return Denial(answer.status, "Replay", "", code, decision.bucket, None, headers, body, replayed=True)
+
+
 def _violated(decision: Decision) -> list[str]:
-    return [policy_name(decision, state) for state in decision.states() if state.wait_us and not decision.allowed]
+    if decision.allowed:
+        return []
+    if decision.verdict is Verdict.CONCURRENCY_LIMITED:
+        return [f"{decision.bucket}-concurrency"]
+    if decision.replays:
+        return [f"{decision.bucket}-replay"]
+    return [policy_name(decision, state) for state in decision.states() if state.wait_us]

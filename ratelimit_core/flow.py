@@ -16,7 +16,7 @@ Where a refusal is certain the charges are asked with cost 0, which reads the qu
 
 from collections.abc import Callable, Iterable
 
-from ratelimit_core.buckets import Mode
+from ratelimit_core.answers import Answer, Result, decode, encode, outcome
 from ratelimit_core.commands import (
     Acquire,
     Finding,
@@ -26,38 +26,36 @@ from ratelimit_core.commands import (
     Peek,
     Reply,
     Reset,
+    Resolve,
     Settle,
     Shield,
     Shielded,
     numbers,
 )
 from ratelimit_core.config import Config, Policy
-from ratelimit_core.decision import Admission, Decision, Held, Mark, Verdict
+from ratelimit_core.decision import Admission, Decision, Held, Mark, Settled, Verdict
 from ratelimit_core.errors import ConfigurationError, CostError, StoreError
+from ratelimit_core.findings import decide, off
 from ratelimit_core.identity import Identity, Located
+from ratelimit_core.shielding import Wish, record_claim
 from ratelimit_core.stances import (
     Ask,
     Stance,
     acquire,
     charges,
     enforces,
+    knows_user,
     locate,
     mark,
     needs_no_store,
     peek_at,
     retake,
+    same_budget,
     take,
 )
 
-_FINDINGS = {
-    Finding.LEASED_OUT: Verdict.CONCURRENCY_LIMITED,
-    Finding.REPLAY: Verdict.REPLAY,
-    Finding.IN_PROGRESS: Verdict.IN_PROGRESS,
-    Finding.KEY_REUSED: Verdict.KEY_REUSED,
-    Finding.OUTCOME_UNKNOWN: Verdict.OUTCOME_UNKNOWN,
-    Finding.REPLAY_LIMITED: Verdict.RATE_LIMITED,
-}
-_WAITS_US = {Finding.LEASED_OUT: 1_000_000, Finding.IN_PROGRESS: 1_000_000}
+# Failures after which a command may have been carried out, or may be yet.
+_PERHAPS_TAKEN = frozenset({"timeout", "connection", "cancelled"})
 
 
 def admit(config: Config, ask: Ask) -> Flow[Admission]:
@@ -70,12 +68,17 @@ def peek(config: Config, ask: Ask) -> Flow[Admission]:
     return _consult(config, ask, peek_at)
 
 
-def settle(admission: Admission, outcome: Outcome, answer: bytes = b"") -> Flow[bool]:
-    """Give back what an admission holds; returns whether all of it was still held."""
-    kept = True
+def settle(admission: Admission, result: Result, prior: Admission | None = None) -> Flow[tuple[Settled, ...]]:
+    """Give back what an admission holds and `prior` did not, and end its claims as the result says."""
+    before = () if prior is None else prior.held
+    settled = []
     for held in admission.held:
-        kept &= yield from _give_back(held.shield, outcome, answer)
-    return kept
+        if held not in before:
+            ending = outcome(held.bucket, result, explicit=held.explicit)
+            stored = encode(result) if ending is Outcome.COMPLETED and held.shield.at is None else b""
+            kept = yield from _give_back(held.shield, ending, stored)
+            settled.append(Settled(held, ending, kept))
+    return tuple(settled)
 
 
 def _give_back(shield: Shield, outcome: Outcome, answer: bytes = b"") -> Flow[bool]:
@@ -86,6 +89,13 @@ def _give_back(shield: Shield, outcome: Outcome, answer: bytes = b"") -> Flow[bo
         return False
     _, lease, claim = numbers(reply)
     return lease >= (shield.lease is not None) and claim >= (shield.claim is not None)
+
+
+def resolve(config: Config, name: str, identity: Identity, wish: Wish, ending: Outcome, result: Result) -> Flow[int]:
+    """End a claim whose outcome is unknown, by an operator's word; returns the state that `Resolve` replies."""
+    claim = record_claim(config.namespace, config.policy(name).bucket, identity, wish)
+    reply = yield Resolve(claim, ending, encode(result) if ending is Outcome.COMPLETED else b"")
+    return numbers(reply)[1]
 
 
 def reset(config: Config, identity: Identity, buckets: tuple[str, ...], scope: str | None = None) -> Flow[int]:
@@ -103,96 +113,33 @@ def _consult(config: Config, ask: Ask, command: "_MakeCommand") -> Flow[Admissio
     if not ask.buckets:
         raise ConfigurationError("bucket", ask.buckets, "at least one name")
     located = locate(config, ask)
-    policies = _wanted(config, ask)
     before = _before(config, ask)
-    refused = any(not decision.allowed for decision in before)
+    policies = _wanted(config, ask, before)
+    refused = any(not decision.allowed for decision in before.values())
     stances = take(ask, located, policies, refused)
     if not stances:
         return _admission(config, ask, located, policies, before, ())
     asked = command(config, ask, stances)
     shield = asked.shield if isinstance(asked, Acquire) else None
+    answer = None
     try:
         reply = yield Local(asked) if needs_no_store(stances) else asked
+        answer = _answer(reply)
     except StoreError as error:
-        if shield is not None and error.kind == "timeout":
+        if shield is not None and error.kind in _PERHAPS_TAKEN:
             yield from _give_back(shield, Outcome.RELEASED)  # it may have been taken, and no handler will start
         stances = retake(stances, error)
         reply = yield Local(command(config, ask, stances))
-    admission = _admission(config, ask, located, policies, before, _decide(ask, stances, reply))
-    return _holding(admission, stances, shield, reply)
+    admission = _admission(config, ask, located, policies, before, decide(ask, stances, reply))
+    return _holding(admission, stances, ask, shield, reply, answer)
 
 
-def _wanted(config: Config, ask: Ask) -> list[Policy]:
+def _wanted(config: Config, ask: Ask, before: dict[Mark, Decision]) -> list[Policy]:
     """The policies asked for, each once, without those that this request has passed already."""
-    had = () if ask.prior is None else ask.prior.marks
-    return [config.policy(name) for name in dict.fromkeys(ask.buckets) if mark(ask, name) not in had]
+    return [config.policy(name) for name in dict.fromkeys(ask.buckets) if mark(ask, name) not in before]
 
 
 _MakeCommand = Callable[[Config, Ask, list[Stance]], Acquire | Peek]
-
-
-def _decide(ask: Ask, stances: list[Stance], reply: Reply) -> list[Decision]:
-    """Read the reply: the rooms of the enforced stances come first, then those of the others."""
-    rooms = numbers(reply)
-    found = []
-    at = 1
-    for stance in sorted(stances, key=lambda stance: not stance.enforced):
-        own = rooms[at : at + len(stance.bucket.quotas)]
-        at += len(own)
-        verdict, wait_us = _verdict(stance, own, reply if isinstance(reply, Shielded) else None)
-        found.append((stance, own, verdict, wait_us))
-    lost = any(stance.enforced and verdict is not Verdict.ALLOWED for stance, _, verdict, _ in found)
-    return [_decision(ask, rooms[0], lost, *one) for one in found]
-
-
-def _verdict(stance: Stance, rooms: tuple[int, ...], shielded: Shielded | None) -> tuple[Verdict, int]:
-    """What was found for one bucket, and how many microseconds to wait."""
-    if stance.verdict is not Verdict.ALLOWED:
-        return stance.verdict, stance.wait_us
-    if shielded is not None and stance.bucket.shielded and shielded.finding in _FINDINGS:
-        return _FINDINGS[shielded.finding], shielded.wait_us or _WAITS_US.get(shielded.finding, 0)
-    if min(rooms) < 0:
-        return Verdict.RATE_LIMITED, -min(rooms)
-    return Verdict.ALLOWED, 0
-
-
-def _decision(
-    ask: Ask, now_us: int, lost: bool, stance: Stance, rooms: tuple[int, ...], verdict: Verdict, wait_us: int
-) -> Decision:
-    if verdict is Verdict.STORE_DOWN:
-        rooms = (0,) * len(rooms)  # nothing is known: promise nothing
-    return Decision(
-        verdict,
-        stance.bucket.name,
-        stance.identity,
-        stance.mode,
-        stance.enforced,
-        stance.degraded,
-        verdict is Verdict.ALLOWED and not lost and not stance.free,
-        stance.bucket.quotas,
-        rooms,
-        0 if stance.free else ask.cost,
-        now_us,
-        wait_us,
-    )
-
-
-def _off(policy: Policy) -> Decision:
-    """The kill switch and mode `off`: the store was not asked and there are no numbers."""
-    return Decision(
-        verdict=Verdict.ALLOWED,
-        bucket=policy.bucket.name,
-        identity=None,
-        mode=Mode.OFF,
-        enforced=False,
-        degraded=False,
-        charged=False,
-        quotas=(),
-        rooms=(),
-        cost=0,
-        now_us=0,
-        wait_us=0,
-    )
 
 
 def _admission(
@@ -200,40 +147,83 @@ def _admission(
     ask: Ask,
     located: Located | None,
     policies: list[Policy],
-    before: tuple[Decision, ...],
+    before: dict[Mark, Decision],
     decisions: Iterable[Decision],
 ) -> Admission:
     decided = {decision.bucket: decision for decision in decisions}
-    fresh = tuple(decided.get(policy.bucket.name) or _off(policy) for policy in policies)
+    fresh = tuple(decided.get(policy.bucket.name) or off(policy) for policy in policies)
     marks = tuple(mark(ask, decision.bucket) for decision in fresh)
     note = None if located is None else located.note
     prior = ask.prior
     if prior is None:
         return Admission(config, fresh, marks, ask.route, note)
-    marks = prior.marks + marks
-    return Admission(config, before + fresh, marks, ask.route or prior.route, note, len(before), prior.held)
+    decisions = (*before.values(), *fresh)
+    kept = sum(before.get(known) == decision for known, decision in zip(prior.marks, prior.decisions, strict=True))
+    return Admission(
+        config, decisions, (*before, *marks), ask.route or prior.route, note, kept, prior.held, prior.answer
+    )
 
 
-def _holding(admission: Admission, stances: list[Stance], shield: Shield | None, reply: Reply) -> Admission:
+def _answer(reply: Reply) -> Answer | None:
+    """The stored answer of a replay; raises StoreError for a value that is none."""
+    if not isinstance(reply, Shielded) or not reply.answer:
+        return None
+    try:
+        return decode(reply.answer)
+    except ValueError as error:
+        raise StoreError("corrupt", f"a record holds no answer ({error})") from error
+
+
+def _holding(
+    admission: Admission,
+    stances: list[Stance],
+    ask: Ask,
+    shield: Shield | None,
+    reply: Reply,
+    answer: Answer | None,
+) -> Admission:
     """The admission with what the reply says of its shield."""
     if shield is None or not isinstance(reply, Shielded):
         return admission
-    name = next(stance.bucket.name for stance in stances if stance.bucket.shielded)
-    held = () if reply.finding is not Finding.HELD else (Held(name, shield, reply.fence, reply.generation),)
-    return admission.holding(held, reply.answer)
+    if reply.finding is not Finding.HELD:
+        return admission.holding((), answer, shield)
+    stance = next(stance for stance in stances if stance.bucket.shielded)
+    explicit = ask.wish.idempotency_key is not None
+    held = Held(stance.bucket, stance.identity, shield, reply.fence, reply.generation, explicit)
+    return admission.holding((held,), None)
 
 
-def _before(config: Config, ask: Ask) -> tuple[Decision, ...]:
-    """The decisions that were taken for this request before, as they stand now."""
+def _before(config: Config, ask: Ask) -> dict[Mark, Decision]:
+    """The decisions taken for this request before, but those to be taken again; what changes now comes last."""
     if ask.prior is None:
-        return ()
-    kept = zip(ask.prior.marks, ask.prior.decisions, strict=True)
-    return tuple(_upheld(config, ask, known, decision) for known, decision in kept)
+        return {}
+    same: dict[Mark, Decision] = {}
+    upheld: dict[Mark, Decision] = {}
+    for known, decision in zip(ask.prior.marks, ask.prior.decisions, strict=True):
+        if known[0] not in ask.buckets or known != mark(ask, known[0]):
+            same[known] = decision
+        elif not _again(config, ask, decision):
+            earnest = _earnest(config, ask, decision)
+            (upheld if earnest else same)[known] = decision._replace(enforced=decision.enforced or earnest)
+    return same | upheld
 
 
-def _upheld(config: Config, ask: Ask, known: Mark, decision: Decision) -> Decision:
-    """A decision taken before; what was only observed then is enforced where it is asked for in earnest now."""
-    name = known[0]
-    if ask.observe or decision.enforced or name not in ask.buckets or known != mark(ask, name):
-        return decision
-    return decision._replace(enforced=enforces(config.policy(name), decision.identity))
+def _earnest(config: Config, ask: Ask, decision: Decision) -> bool:
+    """Whether what was only observed is asked for in earnest now."""
+    return not (ask.observe or decision.enforced) and enforces(config.policy(decision.bucket), decision.identity)
+
+
+def _again(config: Config, ask: Ask, decision: Decision) -> bool:
+    """Whether a bucket must be asked again, for what was not asked or not charged before.
+
+    It is another bucket of the same name; nobody was known then; more is to be charged now; or it was only observed,
+    without the shield that it needs in earnest.
+    """
+    bucket = config.policy(decision.bucket).bucket
+    if ask.prior is not None and not same_budget(ask.prior, bucket):
+        return True
+    if decision.verdict is Verdict.USER_REQUIRED and knows_user(ask):
+        return True
+    if decision.charged and decision.paid + decision.cost < ask.cost:
+        return True
+    return bucket.shielded and _earnest(config, ask, decision)

@@ -68,3 +68,9 @@ def lease(namespace: str, identity: Identity, route: str, shared: str | None, sh
 def record(namespace: str, identity: Identity, name: str, shadow: bool) -> str:
     """The key of an idempotency record; `name` is a digest."""
     return f"{namespace}:{_SHADOW if shadow else ''}idem:{tag(identity)}|{name}"
+
+
+def record_parts(key: str) -> tuple[str, str]:
+    """The identity and the name in a key that `record` spelled, for a record that is kept elsewhere too."""
+    owner, _, name = key.partition("|")
+    return owner.partition("{")[2].removesuffix("}"), name

@@ -1,50 +1,28 @@
 """One limiter behind every door: it keeps the configuration, the store and the sinks, and drives the flows."""
 
-import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable
-from secrets import token_hex
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Self, Unpack
 
 from ratelimit_core import denial, events, flow, headers
+from ratelimit_core.answers import Result
+from ratelimit_core.asking import Buckets, Options, Who, ask, names
 from ratelimit_core.commands import Outcome, Peek, numbers
 from ratelimit_core.config import Config
-from ratelimit_core.decision import Admission, Decision, RateLimited
+from ratelimit_core.decision import Admission, Decision, RateLimited, Settled
 from ratelimit_core.denial import Denial
-from ratelimit_core.drive import Store, arun, run
-from ratelimit_core.errors import IdentityError
-from ratelimit_core.identity import AddressNote, Identity, RequestInfo
+from ratelimit_core.drive import Store, arun, finish, run
+from ratelimit_core.errors import RateLimitError
+from ratelimit_core.identity import Identity
+from ratelimit_core.renewal import Renewer
 from ratelimit_core.shielding import Wish
-from ratelimit_core.stances import Ask
 from ratelimit_core.stores import MemoryStore, store_from_url
+from ratelimit_core.telling import Teller
 
-_log = logging.getLogger("ratelimit_core")
+__all__ = ["Buckets", "Guard", "Limiter", "Options", "Overlay", "Who"]
 
-
-Who = Identity | RequestInfo
-Buckets = str | Iterable[str]
-
-
-class Options(TypedDict, total=False):
-    """What an admission may say besides who, which bucket and what cost.
-
-    `scope` narrows the identity (a conversation, a tenant); `identity` replaces the one that is charged (the account
-    name of a login form); `route` is a template for the sinks, never a path; `observe` refuses nothing; `prior` is
-    an earlier admission of the same request: what it charged is not charged again.
-
-    For buckets with shields: `idempotency_key` is the raw header or field, `fingerprint` names the request where no
-    key does and is compared where one does, `lease_on` names a shared resource for the lease (`booking:17`).
-    """
-
-    scope: str | None
-    route: str | None
-    identity: Identity | None
-    observe: bool
-    prior: Admission | None
-    idempotency_key: str | None
-    fingerprint: str | None
-    lease_on: str | None
+_DONE = Result()
+_RAISED = Result(raised=True)
 
 
 class Overlay(NamedTuple):
@@ -68,9 +46,9 @@ class Limiter:
         self._config = config
         self._store = store_from_url(config.store_url) if store is None else store
         self._local = MemoryStore()
-        self._sinks = tuple(sinks)
-        self._counts: Counter[str] = Counter()
+        self._teller = Teller(tuple(sinks))
         self._overlaid: tuple[Overlay, Config] | None = None
+        self._renewer = Renewer(self._teller.lost)
 
     @classmethod
     def from_env(cls, sinks: Iterable[events.Sink] = ()) -> "Limiter":
@@ -97,25 +75,60 @@ class Limiter:
         For `options` see `Options`. Raises CostError for a cost that is no whole number of 0 or more, and
         ConfigurationError for an unknown bucket; never raises for a store's failure.
         """
-        ask = _ask(who, bucket, cost, options)
-        return self._tell(run(flow.admit(self.config, ask), self.store, self._local), cost)
+        asked = ask(who, bucket, cost, options)
+        return self._admitted(run(flow.admit(self.config, asked), self.store, self._local), cost)
 
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         """`admit` for an event loop."""
-        ask = _ask(who, bucket, cost, options)
-        return self._tell(await arun(flow.admit(self.config, ask), self.store, self._local), cost)
+        asked = ask(who, bucket, cost, options)
+        return self._admitted(await arun(flow.admit(self.config, asked), self.store, self._local), cost)
 
-    def settle(self, admission: Admission, outcome: Outcome = Outcome.COMPLETED, answer: bytes = b"") -> bool:
-        """End an admission after its handler: give back its lease and end its claim as `outcome` says.
+    def settle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
+        """End an admission after its handler: give back its lease and end its claim as the result says.
 
-        Returns whether both were still held; a plain bucket holds nothing and asks no store. Never raises for a
-        store's failure: what the store does not hear of ends by its own deadline.
+        What `prior` holds already is left to whoever admitted that. Returns whether lease and claim were held to the
+        end; a plain bucket holds nothing and asks no store. Never raises for a store's failure: what the store does
+        not hear of ends by its own deadline.
         """
-        return run(flow.settle(admission, outcome, answer), self.store, self._local)
+        if not admission.held:
+            return True
+        self._release(admission, prior)
+        return self._ended(run(flow.settle(admission, result, prior), self.store, self._local), admission)
 
-    async def asettle(self, admission: Admission, outcome: Outcome = Outcome.COMPLETED, answer: bytes = b"") -> bool:
-        """`settle` for an event loop."""
-        return await arun(flow.settle(admission, outcome, answer), self.store, self._local)
+    async def asettle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
+        """`settle` for an event loop; done when it returns, also for a task that is cancelled meanwhile."""
+        if not admission.held:
+            return True
+        self._release(admission, prior)
+        settling = arun(flow.settle(admission, result, prior), self.store, self._local)
+        return self._ended(await finish(settling), admission)
+
+    def still_held(self, admission: Admission) -> bool:
+        """Whether everything that an admission holds is still its own, as far as this process can know.
+
+        What is only observed keeps nobody from working; in test mode nothing is lost.
+        """
+        binding = [held.shield for held in admission.held if held.shield.at is None]
+        return overlay is not None or all(map(self._renewer.still_held, binding))
+
+    def resolve(
+        self,
+        bucket: str,
+        identity: Identity,
+        *,
+        ending: Outcome,
+        result: Result = _DONE,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> int:
+        """End a claim whose outcome is unknown, by an operator's word.
+
+        `ending` is COMPLETED (with the answer to replay in `result`), DECLINED or RELEASED. Returns 1 when done, 0 for
+        no such record, 2 for one that is being worked on, 3 for a completed one. Raises StoreError.
+        """
+        wish = Wish("", idempotency_key, fingerprint)
+        resolving = flow.resolve(self.config, bucket, identity, wish, ending, result)
+        return run(resolving, self.store, self._local)
 
     def guard(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> "Guard":
         """Admit in a `with` or `async with` block and settle at its end; raises RateLimited instead of entering."""
@@ -123,21 +136,21 @@ class Limiter:
 
     def peek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """What `admit` would decide now; charges nothing, writes nothing, tells no sink."""
-        ask = _ask(who, bucket, cost, options)
-        return run(flow.peek(self.config, ask), self.store, self._local).decision
+        asked = ask(who, bucket, cost, options)
+        return run(flow.peek(self.config, asked), self.store, self._local).decision
 
     async def apeek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """`peek` for an event loop."""
-        ask = _ask(who, bucket, cost, options)
-        return (await arun(flow.peek(self.config, ask), self.store, self._local)).decision
+        asked = ask(who, bucket, cost, options)
+        return (await arun(flow.peek(self.config, asked), self.store, self._local)).decision
 
     def reset(self, identity: Identity, bucket: Buckets | None = None, scope: str | None = None) -> int:
         """Forget what an identity has spent, in one bucket or all; returns how many quotas had something.
 
         Raises StoreError when the store can't be reached: nothing was forgotten then.
         """
-        names = tuple(self.config.policies) if bucket is None else _names(bucket)
-        return run(flow.reset(self.config, identity, names, scope), self.store, self._local)
+        chosen = tuple(self.config.policies) if bucket is None else names(bucket)
+        return run(flow.reset(self.config, identity, chosen, scope), self.store, self._local)
 
     def headers(self, admission: Admission) -> headers.Pairs:
         """The response headers of an admission, as (name, value) pairs."""
@@ -153,7 +166,7 @@ class Limiter:
 
     def describe(self) -> dict[str, object]:
         """Store, breaker and counts, for operators."""
-        return {"store": self.store.describe(), "local": self._local.describe(), "counts": dict(self._counts)}
+        return {"store": self.store.describe(), "local": self._local.describe(), "counts": self._teller.counts()}
 
     def close(self) -> None:
         """Close the store's connections."""
@@ -163,39 +176,25 @@ class Limiter:
         """Close the store's connections, those of the running loop included."""
         await self._store.aclose()
 
-    def _tell(self, admission: Admission, cost: int) -> Admission:
-        if admission.note is not None:
-            self._remark(admission.note)
-        if self._sinks:
-            for event in events.events(admission, cost):
-                for sink in self._sinks:
-                    self._send(sink, event)
+    def _admitted(self, admission: Admission, cost: int) -> Admission:
+        if overlay is None:
+            for held in admission.fresh_held:
+                self._renewer.watch(held, self._store)
+        self._teller.admitted(admission, cost)
         return admission
 
-    def _send(self, sink: events.Sink, event: events.DecisionEvent) -> None:
-        try:
-            sink(event)
-        except Exception:  # noqa: BLE001  # a sink is a guest: whatever it raises must not reach the request
-            self._once("sink_errors", "A sink raised; its errors are counted and not logged again.", exc_info=True)
+    def _release(self, admission: Admission, prior: Admission | None) -> None:
+        for held in admission.held:
+            if prior is None or held not in prior.held:
+                self._renewer.forget(held.shield)
 
-    def _remark(self, note: AddressNote) -> None:
-        if note is AddressNote.NO_PEER:
-            self._once(note, "A request has no client address; all of these share the identity ip:unknown.")
-        else:
-            self._once(
-                note,
-                "A forwarding header from a private peer was ignored: all anonymous clients share one address. "
-                "Name the proxy in RATE_LIMIT_TRUSTED_PROXIES if it is yours.",
-            )
-
-    def _once(self, name: str, message: str, exc_info: bool = False) -> None:
-        self._counts[name] += 1
-        if self._counts[name] == 1:
-            _log.warning(message, exc_info=exc_info)
+    def _ended(self, settled: tuple[Settled, ...], admission: Admission) -> bool:
+        self._teller.ended(settled, admission.route)
+        return all(ending.kept for ending in settled)
 
 
 class Guard:
-    """A block that runs only if it is admitted; `with` and `async with` yield the `Admission`."""
+    """A block that runs only if it is admitted, and is settled at its end: completed, or unknown if it raised."""
 
     __slots__ = ("_admission", "_bucket", "_cost", "_limiter", "_options", "_who")
 
@@ -207,53 +206,53 @@ class Guard:
         self._options = options
         self._admission: Admission | None = None
 
-    def __enter__(self) -> Admission:
+    def __enter__(self) -> Self:
         return self._entered(self._limiter.admit(self._who, self._bucket, self._cost, **self._options))
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._admission is not None:
-            self._limiter.settle(self._admission, _outcome(kind))
+            self._limiter.settle(self._admission, _result(kind), self._options.get("prior"))
 
-    async def __aenter__(self) -> Admission:
+    async def __aenter__(self) -> Self:
         return self._entered(await self._limiter.aadmit(self._who, self._bucket, self._cost, **self._options))
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         if self._admission is not None:
-            await self._limiter.asettle(self._admission, _outcome(kind))
+            await self._limiter.asettle(self._admission, _result(kind), self._options.get("prior"))
 
-    def _entered(self, admission: Admission) -> Admission:
+    @property
+    def admission(self) -> Admission:
+        """The admission, once it was asked for."""
+        if self._admission is None:
+            raise RateLimitError("a guard has no admission before its block is entered")
+        return self._admission
+
+    @property
+    def decision(self) -> Decision:
+        """The decision, once it was asked for."""
+        return self.admission.decision
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the block was run before under the same key, and so was not entered."""
+        return self.admission.replayed
+
+    @property
+    def fence(self) -> int:
+        """The fencing number of the lease: hand it to the resource, which refuses lower ones. 0 without a lease."""
+        return max((held.fence for held in self.admission.held), default=0)
+
+    def still_held(self) -> bool:
+        """Whether lease and claim are still this block's own, as far as this process can know."""
+        return self._limiter.still_held(self.admission)
+
+    def _entered(self, admission: Admission) -> Self:
+        self._admission = admission
         if not admission.allowed:
             raise RateLimited(admission)
-        self._admission = admission
-        return admission
+        return self
 
 
-def _outcome(raised: object) -> Outcome:
+def _result(raised: object) -> Result:
     """A block that raised may have done its work all the same."""
-    return Outcome.COMPLETED if raised is None else Outcome.UNKNOWN
-
-
-def _ask(who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:
-    if not isinstance(who, Identity | RequestInfo):
-        raise IdentityError(f"who = {who!r:.100} can't be charged: give an Identity or a RequestInfo")
-    if unknown := options.keys() - Options.__annotations__.keys():
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
-    for name in ("scope", "route"):
-        if not isinstance(options.get(name), str | None):
-            raise IdentityError(f"{name} = {options.get(name)!r:.100} can't be used: give text or None")
-    wish = Wish(token_hex(16), options.get("idempotency_key"), options.get("fingerprint"), options.get("lease_on"))
-    return Ask(
-        who,
-        _names(bucket),
-        cost,
-        options.get("scope"),
-        options.get("route"),
-        options.get("identity"),
-        options.get("observe", False),
-        options.get("prior"),
-        wish,
-    )
-
-
-def _names(bucket: Buckets) -> tuple[str, ...]:
-    return (bucket,) if isinstance(bucket, str) else tuple(bucket)
+    return _DONE if raised is None else _RAISED

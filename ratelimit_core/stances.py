@@ -34,7 +34,10 @@ class Ask(NamedTuple):
 
 
 class Stance(NamedTuple):
-    """One bucket's position towards one request before the store is asked; `free` asks with cost 0."""
+    """One bucket's position towards one request before the store is asked.
+
+    `free` asks with cost 0; `paid` units were charged for this request before and are not charged again.
+    """
 
     bucket: Bucket
     mode: Mode
@@ -42,8 +45,13 @@ class Stance(NamedTuple):
     identity: Identity
     verdict: Verdict
     free: bool = False
+    paid: int = 0
     degraded: bool = False
     wait_us: int = 0
+
+    def cost(self, ask: "Ask") -> int:
+        """What this bucket is asked for now."""
+        return 0 if self.free else max(0, ask.cost - self.paid)
 
 
 def mark(ask: Ask, name: str) -> Mark:
@@ -72,18 +80,37 @@ def _stance(policy: Policy, ask: Ask, located: Located | None) -> Stance:
     bucket = policy.bucket
     who = ask.who if isinstance(ask.who, Identity) else ask.who.user
     address = None if located is None else located.identity
-    known = who is not None and who.kind != "ip"
     identity = ask.identity or (address if bucket.identify is Identify.ADDRESS else who) or who or address
     assert identity is not None  # a RequestInfo has an address, anything else is an Identity
     enforced = not ask.observe and enforces(policy, identity)
     verdict = Verdict.ALLOWED
-    if bucket.require_user and not known:
+    if bucket.require_user and not knows_user(ask):
         verdict = Verdict.USER_REQUIRED
     elif (objected := objection(bucket, identity, ask.wish)) is not Verdict.ALLOWED:
         verdict = objected
     elif any(ask.cost > quota.burst for quota in bucket.quotas):
         verdict = Verdict.COST_TOO_LARGE
-    return Stance(bucket, policy.mode, enforced, identity, verdict)
+    return Stance(bucket, policy.mode, enforced, identity, verdict, paid=_paid(ask, bucket))
+
+
+def _paid(ask: Ask, bucket: Bucket) -> int:
+    """The units that this request was charged for the bucket before."""
+    if ask.prior is None or not same_budget(ask.prior, bucket):
+        return 0
+    before = zip(ask.prior.marks, ask.prior.decisions, strict=True)
+    return sum(one.paid + one.cost for known, one in before if known == mark(ask, bucket.name) and one.charged)
+
+
+def same_budget(prior: Admission, bucket: Bucket) -> bool:
+    """Whether another door's bucket of that name is the same one: two limiters may have names in common."""
+    policy = prior.config.policies.get(bucket.name)
+    return policy is not None and policy.bucket.quotas == bucket.quotas
+
+
+def knows_user(ask: Ask) -> bool:
+    """Whether somebody is known who may stand for a user."""
+    who = ask.who if isinstance(ask.who, Identity) else ask.who.user
+    return who is not None and who.kind != "ip"
 
 
 def enforces(policy: Policy, identity: Identity | None) -> bool:
@@ -129,9 +156,7 @@ def charges(config: Config, bucket: Bucket, identity: Identity, scope: str | Non
 
 
 def _groups(config: Config, ask: Ask, stances: list[Stance]) -> tuple[tuple[Charge, ...], ...]:
-    return tuple(
-        charges(config, stance.bucket, stance.identity, ask.scope, 0 if stance.free else ask.cost) for stance in stances
-    )
+    return tuple(charges(config, stance.bucket, stance.identity, ask.scope, stance.cost(ask)) for stance in stances)
 
 
 def acquire(config: Config, ask: Ask, stances: list[Stance]) -> Acquire:
@@ -150,9 +175,11 @@ def _shield(config: Config, ask: Ask, stances: list[Stance]) -> Shield | None:
     if len(shielded) > 1:
         names = [stance.bucket.name for stance in shielded]
         raise ConfigurationError("bucket", names, "one request may pass one bucket with a lease or idempotency")
-    if not shielded or shielded[0].free or shielded[0].degraded:
+    if not shielded or shielded[0].free or shielded[0].degraded or ask.observe:
         return None
     stance = shielded[0]
+    if ask.prior is not None and any(held.bucket.name == stance.bucket.name for held in ask.prior.held):
+        return None  # this request holds it already
     at = None if stance.enforced else [one for one in stances if not one.enforced].index(stance)
     return shield(config.namespace, stance.bucket, stance.identity, ask.route, ask.wish, at)
 

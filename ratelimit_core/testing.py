@@ -16,10 +16,10 @@ from dataclasses import replace
 
 from ratelimit_core import limiter as _limiter
 from ratelimit_core.buckets import Mode
-from ratelimit_core.commands import Acquire, Command, Peek, Reply
+from ratelimit_core.commands import Acquire, Command, Peek, Renew, Reply
 from ratelimit_core.config import Config
 from ratelimit_core.errors import StoreError, TestModeError
-from ratelimit_core.events import DecisionEvent
+from ratelimit_core.events import DecisionEvent, SettleEvent
 from ratelimit_core.stores import MemoryStore
 
 __all__ = ["ManualClock", "RecordingSink", "ScriptedStore", "enforcing", "is_testing", "refuse_testing", "set_testing"]
@@ -45,13 +45,17 @@ class ManualClock:
 
 
 class RecordingSink:
-    """A sink that keeps its events in `.events`."""
+    """A sink that keeps the events of decisions in `.events`, those of settled shields in `.endings`."""
 
     def __init__(self) -> None:
         self.events: list[DecisionEvent] = []
+        self.endings: list[SettleEvent] = []
 
-    def __call__(self, event: DecisionEvent, /) -> None:
-        self.events.append(event)
+    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None:
+        if isinstance(event, SettleEvent):
+            self.endings.append(event)
+        else:
+            self.events.append(event)
 
 
 class ScriptedStore:
@@ -62,7 +66,12 @@ class ScriptedStore:
         self.commands: list[Command] = []
 
     def execute(self, command: Command, /) -> Reply:
-        """The next reply; raises AssertionError when there is none left."""
+        """The next reply; raises AssertionError when there is none left.
+
+        A renewal comes from a thread of its own, at its own time: it is answered outside the script.
+        """
+        if isinstance(command, Renew):
+            return 0, 1, 1
         self.commands.append(command)
         if not self._replies:
             raise AssertionError(f"no reply was prepared for {command!r}")

@@ -32,13 +32,14 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def prepare(install: bool) -> None:
-    """Makes the environment, or says what would; raises BootstrapError."""
+def prepare(install: bool, part: str) -> None:
+    """Makes the environment, or says what would; raises BootstrapError. Only the whole needs the system's packages."""
     if install:
         ENVIRONMENT.ready(locks.TESTS)
     elif not ENVIRONMENT.is_ready(locks.TESTS):
         raise BootstrapError(f".venv is missing or older than its lock; run: {INSTALL}")
-    system.provide(install)
+    if part == "all":
+        system.provide(install)
 
 
 def main() -> int:
@@ -49,7 +50,7 @@ def main() -> int:
         if options.lock:
             ENVIRONMENT.make()
             return locks.write()
-        prepare(options.install)
+        prepare(options.install, options.part)
     except BootstrapError as error:
         say(f"FAILED: {error}")
         return 1

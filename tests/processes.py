@@ -22,9 +22,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, user: str | None = None
+) -> subprocess.Popen[bytes]:
     """
-    Starts a process whose output goes to `log`; on Linux it dies with the thread that started it.
+    Starts a process, as `user` if one is named, whose output goes to `log`; on Linux it dies with the thread that
+    started it.
 
     Call it from the main thread, or from one that outlives the process.
     """
@@ -36,6 +39,7 @@ def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = Non
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            user=user,
             preexec_fn=_die_with_parent if _LIBC else None,  # noqa: PLW1509 - loaded before the fork, one system call
         )
 

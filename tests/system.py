@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from testproject.bootstrap import ENVIRONMENT, BootstrapError, say
+from tests import postgres_binaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,10 @@ def _redis_server() -> bool:
     return not subprocess.run(wheel, check=False, capture_output=True).returncode
 
 
-NEEDS = (Need("a Redis server", _redis_server, "redis-server"),)
+NEEDS = (
+    Need("a Redis server", _redis_server, "redis-server"),
+    Need("a PostgreSQL server", postgres_binaries.present, postgres_binaries.PACKAGE),
+)
 
 
 def provide(install: bool) -> None:

@@ -15,7 +15,19 @@ import weakref
 
 from ratelimit_core import gcra
 from ratelimit_core.clock import Clock, SystemClock
-from ratelimit_core.commands import Acquire, Charge, Command, Finding, Peek, Renew, Reply, Settle, Shield, Shielded
+from ratelimit_core.commands import (
+    Acquire,
+    Charge,
+    Command,
+    Finding,
+    Peek,
+    Renew,
+    Reply,
+    Resolve,
+    Settle,
+    Shield,
+    Shielded,
+)
 from ratelimit_core.errors import ConfigurationError
 from ratelimit_core.stores.shields import Shields
 
@@ -80,6 +92,8 @@ class MemoryStore:
             return (now_us, *self._rooms(command.charges, now_us))
         if isinstance(command, Settle):
             return (now_us, *self._shields.settle(command, now_us))
+        if isinstance(command, Resolve):
+            return (now_us, self._shields.resolve(command, now_us))
         if isinstance(command, Renew):
             return (now_us, *self._shields.renew(command.shield, now_us))
         return (now_us, sum(self._reset(key, now_us) for key in command.keys))

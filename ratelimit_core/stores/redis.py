@@ -132,6 +132,21 @@ class RedisStore:
             "errors": dict(self._errors),
         }
 
+    def eviction_policy(self) -> str | None:
+        """The server's `maxmemory-policy`, for operators; None where it does not say."""
+        connection = self._connection()
+        connection.socket_timeout = connection.socket_connect_timeout = self._patient_deadline_s
+        try:
+            connection.send_command("INFO", "memory")
+            said = connection.read_response()
+        except _ERRORS:
+            return None
+        finally:
+            connection.disconnect()
+        text = said.decode() if isinstance(said, bytes) else str(said)
+        found = [line.partition(":")[2] for line in text.splitlines() if line.startswith("maxmemory_policy:")]
+        return found[0] if found else None
+
     def close(self) -> None:
         """Close the connections of threads that are not in use; a later command opens new ones."""
         self._turns.each_idle(lambda connection: connection.disconnect())

@@ -3,7 +3,7 @@
 import heapq
 from dataclasses import dataclass, field
 
-from ratelimit_core.commands import Claim, Finding, Lease, Outcome, Settle, Shield
+from ratelimit_core.commands import Claim, Finding, Lease, Outcome, Resolve, Settle, Shield
 from ratelimit_core.errors import StoreError
 
 _LOOKS = 4
@@ -103,21 +103,23 @@ class Shields:
         lease_held = 0
         if lease is not None and isinstance(holders := self._held.get(lease.key), _Holders):
             lease_held = int(holders.deadlines.pop(token, 0) > now_us)
-        record = None if claim is None else self._own(claim, token)
+        record = None if claim is None else self._own(claim, token, now_us)
         if record is None or claim is None:
             return lease_held, 0
-        if command.outcome is Outcome.DECLINED:
-            del self._held[claim.key]
-            return lease_held, 1
-        record.state = command.outcome.value
-        record.token = ""
-        record.deadline_us = now_us
-        lasts_us = claim.unknown_ttl_us if command.outcome is Outcome.UNKNOWN else claim.retention_us
-        record.lasts_us = now_us + lasts_us
-        record.ends_us = now_us + max(lasts_us, claim.retention_us)
-        record.answer = command.answer
-        self._file(claim.key, record.ends_us)
+        self._end(record, claim, command.outcome, command.answer, now_us)
         return lease_held, 1
+
+    def resolve(self, command: Resolve, now_us: int) -> int:
+        """End a claim whose outcome is unknown, whoever held it: 1 done, 0 absent, 2 worked on, 3 completed."""
+        record = self._held.get(command.claim.key)
+        if not isinstance(record, _Record) or now_us >= record.lasts_us or record.state == Outcome.RELEASED:
+            return 0
+        if record.state == _IN_PROGRESS and now_us < record.deadline_us:
+            return 2
+        if record.state == Outcome.COMPLETED:
+            return 3
+        self._end(record, command.claim, command.outcome, command.answer, now_us)
+        return 1
 
     def renew(self, shield: Shield, now_us: int) -> tuple[int, int]:
         """Hold on to what the token holds; 1 where it still did."""
@@ -127,7 +129,7 @@ class Shields:
             lease_held = int(holders.deadlines.get(shield.token, 0) > now_us)
             if lease_held:
                 holders.deadlines[shield.token] = now_us + lease.ttl_us
-        record = None if claim is None else self._own(claim, shield.token)
+        record = None if claim is None else self._own(claim, shield.token, now_us)
         if record is not None and claim is not None:
             _work_until(record, claim, now_us)
         return lease_held, int(record is not None)
@@ -136,9 +138,24 @@ class Shields:
         """Drop a key; whether it existed."""
         return self._held.pop(key, None) is not None
 
-    def _own(self, claim: Claim, token: str) -> _Record | None:
+    def _end(self, record: _Record, claim: Claim, outcome: Outcome, answer: bytes, now_us: int) -> None:
+        if outcome is Outcome.DECLINED:
+            del self._held[claim.key]
+            return
+        record.state = outcome.value
+        record.token = ""
+        record.deadline_us = now_us
+        record.lasts_us = now_us + (claim.unknown_ttl_us if outcome is Outcome.UNKNOWN else claim.retention_us)
+        record.ends_us = record.lasts_us + (0 if outcome is Outcome.COMPLETED else claim.memory_us)
+        record.answer = answer
+        self._file(claim.key, record.ends_us)
+
+    def _own(self, claim: Claim, token: str, now_us: int) -> _Record | None:
+        """The record while it lasts and this token works on it."""
         record = self._held.get(claim.key)
-        return record if isinstance(record, _Record) and record.token == token else None
+        if isinstance(record, _Record) and record.token == token and now_us < record.ends_us:
+            return record
+        return None
 
     def _file(self, key: str, ends_us: int) -> None:
         heapq.heappush(self._filed, (ends_us, key))
@@ -161,4 +178,4 @@ class Shields:
 def _work_until(record: _Record, claim: Claim, now_us: int) -> None:
     record.deadline_us = now_us + claim.ttl_us
     record.lasts_us = record.deadline_us + claim.unknown_ttl_us
-    record.ends_us = max(record.lasts_us, now_us + claim.retention_us)
+    record.ends_us = record.lasts_us + claim.memory_us

@@ -4,7 +4,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import NamedTuple, TypeGuard
 
-from ratelimit_core.commands import Acquire, Command, Finding, Peek, Renew, Reply, Settle, Shield, Shielded
+from ratelimit_core.commands import Acquire, Command, Finding, Peek, Renew, Reply, Resolve, Settle, Shield, Shielded
 from ratelimit_core.errors import StoreError
 
 Argument = str | int | bytes
@@ -36,7 +36,7 @@ def _load(name: str) -> Script:
 
 _FINDINGS = frozenset(Finding)
 _ACQUIRE, _SHIELD, _SETTLE, _RENEW = _load("acquire"), _load("shield"), _load("settle"), _load("renew")
-_PEEK, _RESET = _load("peek"), _load("reset")
+_PEEK, _RESET, _RESOLVE = _load("peek"), _load("reset"), _load("resolve")
 
 
 def encode(command: Command, now_us: int) -> Call:
@@ -50,6 +50,10 @@ def encode(command: Command, now_us: int) -> Call:
         return _settle(command, now_us)
     if isinstance(command, Renew):
         return _renew(command, now_us)
+    if isinstance(command, Resolve):
+        claim = command.claim
+        arguments = (now_us, command.outcome.value, command.answer, claim.retention_us, claim.memory_us)
+        return Call(_RESOLVE, (claim.key,), arguments, 2, patient=True)
     return Call(_RESET, command.keys, (now_us,), 2)
 
 
@@ -92,7 +96,7 @@ def _acquire(command: Acquire, now_us: int) -> Call:
     if claim is None:
         arguments += (0, "", 0, 0, 0, 0, 0, 0)
     else:
-        arguments += (1, claim.fingerprint, claim.ttl_us, claim.unknown_ttl_us, claim.retention_us)
+        arguments += (1, claim.fingerprint, claim.ttl_us, claim.unknown_ttl_us, claim.memory_us)
         arguments += (claim.replay.tolerance_us, claim.replay.increment_us, int(claim.takeover))
     arguments += (0, 0, 0) if lease is None else (1, lease.capacity, lease.ttl_us)
     return Call(_SHIELD, keys, _charges(command, now_us) + arguments, size, command.patient)
@@ -100,7 +104,7 @@ def _acquire(command: Acquire, now_us: int) -> Call:
 
 def _settle(command: Settle, now_us: int) -> Call:
     token, lease, claim, _ = command.shield
-    ends = (claim.unknown_ttl_us, claim.retention_us) if claim else (0, 0)
+    ends = (claim.unknown_ttl_us, claim.retention_us, claim.memory_us) if claim else (0, 0, 0)
     arguments = (
         now_us,
         token,
@@ -115,7 +119,7 @@ def _settle(command: Settle, now_us: int) -> Call:
 
 def _renew(command: Renew, now_us: int) -> Call:
     token, lease, claim, _ = command.shield
-    ends = (claim.ttl_us, claim.unknown_ttl_us, claim.retention_us) if claim else (0, 0, 0)
+    ends = (claim.ttl_us, claim.unknown_ttl_us, claim.memory_us) if claim else (0, 0, 0)
     holds = (1, lease.ttl_us) if lease else (0, 0)
     arguments = (now_us, token, int(claim is not None), *ends, *holds)
     return Call(_RENEW, _held_keys(command.shield), arguments, 3, patient=True)

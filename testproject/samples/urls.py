@@ -23,6 +23,7 @@ urlpatterns = [
     path("weighted/", views.weighted, name="weighted"),
     path("stacked/", views.stacked, name="stacked"),
     path("paid/", views.paid, name="paid"),
+    path("declined/", views.declined, name="declined"),
     path("stream/", views.stream, name="stream"),
     path("async-stream/", views.async_stream, name="async_stream"),
     path("raising/<str:failure>/", views.raising, name="raising"),

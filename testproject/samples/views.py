@@ -134,6 +134,13 @@ def paid(request: HttpRequest) -> HttpResponse:
     return answer(request, "paid")
 
 
+@ratelimit(bucket="financial")
+def declined(request: HttpRequest) -> HttpResponse:
+    """A card is declined, and the page says so with a 200: without ``release`` that page would be replayed."""
+    request.ratelimit.release("declined")  # type: ignore[attr-defined]  # the middleware writes it
+    return answer(request, "declined")
+
+
 @ratelimit(bucket="read")
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     """Several chunks from a generator; for WSGI."""

@@ -11,11 +11,13 @@ from starlette.routing import Route
 from asgi_ratelimit import RateLimitMiddleware, Rule
 from asgi_ratelimit.scope import Receive, Scope, Send
 from ratelimit_core import Bucket, Config, Limiter
-from ratelimit_core.buckets import StoreDown
+from ratelimit_core.buckets import Idempotency, StoreDown
 from ratelimit_core.stores import MemoryStore
 
 READ = Bucket("read", quota="10/h:10")
 PAY = Bucket("pay", quota="100/s:1000", concurrency=1, store_down=StoreDown.CLOSED)
+
+SHOP = Bucket("shop", quota="5/m:1", concurrency=1, idempotency=Idempotency.DERIVED, store_down=StoreDown.CLOSED)
 
 
 async def hello(request: Request) -> Response:
@@ -42,6 +44,30 @@ class Patient:
             pass
 
 
+class Slow:
+    """A payment that waits until somebody opens the till."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.effects = 0
+
+    async def pay(self, request: Request) -> Response:
+        self.effects += 1
+        self.begun.set()
+        await self.opened.wait()
+        return PlainTextResponse(f"receipt {self.effects}", 201)
+
+    async def begin(self, request: Request) -> Response:
+        await self.begun.wait()
+        return PlainTextResponse(str(self.effects))
+
+    async def open(self, request: Request) -> Response:
+        self.opened.set()
+        return PlainTextResponse(str(self.effects))
+
+
+slow = Slow()
 application = RateLimitMiddleware(
     Starlette(
         routes=[
@@ -49,8 +75,12 @@ application = RateLimitMiddleware(
             Route("/pay/", hello, methods=["POST"]),
             Route("/pay/endless", endless, methods=["POST"]),
             Route("/pay/patient", Patient(), methods=["POST"]),
+            Route("/shop/pay", slow.pay, methods=["POST"]),
+            Route("/shop/begun", slow.begin),
+            Route("/shop/open", slow.open),
         ]
     ),
-    Limiter(Config(buckets=[READ, PAY]), MemoryStore()),
-    rules=[Rule("pay", path="/pay")],
+    Limiter(Config(buckets=[READ, PAY, SHOP]), MemoryStore()),
+    rules=[Rule("pay", path="/pay"), Rule("shop", path="/shop")],
+    user=lambda scope: "ann" if scope["path"].startswith("/shop/") else None,
 )

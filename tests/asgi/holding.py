@@ -3,6 +3,7 @@
 import asyncio
 
 from ratelimit_core import Admission, Bucket, Config, Limiter
+from ratelimit_core.answers import Result, outcome
 from ratelimit_core.buckets import StoreDown
 from ratelimit_core.commands import Outcome
 from ratelimit_core.stores import MemoryStore
@@ -15,7 +16,7 @@ def leased(name: str, quota: str = "60/m:10") -> Bucket:
 
 
 class WatchedLimiter(Limiter):
-    """`settled` are the outcomes of what was settled and still held; settling waits for `gate`."""
+    """`settled` are the outcomes of what was settled once and still held; settling waits for `gate`."""
 
     def __init__(self, *buckets: Bucket) -> None:
         chosen = buckets or (leased("pay"), Bucket("read", quota="60/m:10"))
@@ -25,12 +26,12 @@ class WatchedLimiter(Limiter):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def asettle(self, admission: Admission, outcome: Outcome = Outcome.COMPLETED, answer: bytes = b"") -> bool:
+    async def asettle(self, admission: Admission, result: Result = Result(), prior: Admission | None = None) -> bool:  # noqa: B008  # a constant
         self.settling.set()
         await self.gate.wait()
-        held = await super().asettle(admission, outcome, answer)
-        if admission.holds and held:
-            self.settled.append(outcome)
-        else:
+        before = () if prior is None else prior.held
+        mine = [held for held in admission.held if held not in before]
+        if not mine or not await super().asettle(admission, result, prior):
             raise AssertionError("settled without need")
-        return held
+        self.settled.extend(outcome(held.bucket, result, explicit=held.explicit) for held in mine)
+        return True

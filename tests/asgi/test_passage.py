@@ -125,7 +125,7 @@ async def test_an_application_that_never_finishes_its_response_is_settled() -> N
     assert limiter.settled == [Outcome.UNKNOWN]
 
 
-async def test_what_an_inner_door_put_in_its_place_is_rendered_and_settled() -> None:
+async def test_what_a_door_of_another_package_took_is_rendered_and_left_to_it_to_settle() -> None:
     limiter = WatchedLimiter()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +135,15 @@ async def test_what_an_inner_door_put_in_its_place_is_rendered_and_settled() -> 
 
     exchange = await drive(RateLimitMiddleware(app, limiter))
     assert exchange.headers["x-ratelimit-policy"] == "read, pay"
-    assert limiter.settled == [Outcome.COMPLETED]
+    assert limiter.settled == []
+
+
+async def test_each_middleware_settles_what_it_took_itself() -> None:
+    limiter = WatchedLimiter(leased("pay"), leased("book"))
+    inner = RateLimitMiddleware(Hello(), limiter, default="book")
+    exchange = await drive(leased_app(inner, limiter), method="POST")
+    assert exchange.headers["x-ratelimit-policy"] == "pay, book"
+    assert limiter.settled == [Outcome.COMPLETED] * 2
 
 
 async def test_held_is_settled_when_an_inner_middleware_refuses() -> None:

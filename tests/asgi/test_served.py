@@ -1,6 +1,7 @@
 """The middleware on uvicorn, over a real socket."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -37,3 +38,29 @@ def test_a_client_that_hangs_up_leaves_no_lease_behind(client: httpx.Client, pat
         refused = client.post("/pay/")
         assert (refused.status_code, refused.json()["code"]) == (429, "concurrency_limited")
     until(lambda: client.post("/pay/").status_code == 200, "the lease to be free", seconds=10)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k1"}])
+def test_two_clicks_over_real_sockets_are_one_payment(client: httpx.Client, headers: dict[str, str]) -> None:
+    def click() -> httpx.Response:
+        return client.post("/shop/pay", json={"amount": 5}, headers=headers)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(click)
+        client.get("/shop/begun")
+        second = click()
+        client.get("/shop/open")
+        paid = first.result(10)
+    third = click()
+    assert (second.status_code, second.json()["code"], second.headers["retry-after"]) == (409, "in_progress", "1")
+    assert (paid.status_code, paid.text) == (third.status_code, third.text) == (201, "receipt 1")
+    assert third.headers["idempotent-replayed"] == "true"
+    assert third.headers["content-type"] == paid.headers["content-type"]
+
+
+def test_ten_megabytes_are_paid_for_once_and_one_more_byte_is_refused(client: httpx.Client) -> None:
+    client.get("/shop/open")
+    allowed = b"x" * 10 * 1024 * 1024
+    answers = [client.post("/shop/pay", content=body) for body in (allowed, allowed, allowed + b"x")]
+    assert [answer.status_code for answer in answers] == [201, 201, 413]
+    assert answers[1].headers["idempotent-replayed"] == "true"

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from ratelimit_core import Bucket, Config, Denial, Identity, Limiter, RequestInfo, StoreError
+from ratelimit_core.answers import Result, encode
 from ratelimit_core.buckets import StoreDown
-from ratelimit_core.commands import Reply
+from ratelimit_core.commands import Finding, Reply, Shielded
 from ratelimit_core.testing import ScriptedStore
 
 NOW_US = 1_767_225_600_000_000
@@ -113,3 +114,67 @@ def test_no_refusal_is_kept_by_a_cache_and_only_a_wait_says_retry_after(
     assert ("Retry-After" in headers) is waits
     assert body(denial)["retry_after"] == (int(headers["Retry-After"]) if waits else None)
     assert headers["X-RateLimit-Policy"] == name
+
+
+# --- what a shield found
+
+
+def shielded(finding: Finding, room: int = 0, wait_us: int = 0, answer: bytes = b"") -> Denial:
+    limiter = Limiter(Config.default(), ScriptedStore([Shielded((NOW_US, room), finding, wait_us, 0, 1, answer)]))
+    return limiter.denial(limiter.admit(ALICE, "financial", fingerprint="abc"))
+
+
+def test_a_held_lease_is_named_as_the_bucket_s_concurrency() -> None:
+    denial = shielded(Finding.LEASED_OUT)
+    read = body(denial)
+    assert (denial.status, read["type"], read["violated-policies"]) == (429, EXCEEDED, ["financial-concurrency"])
+    assert (read["code"], read["retry_after"]) == ("concurrency_limited", 1)
+    assert dict(denial.headers)["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("room", [0, -12_000_000, -2_500_000])
+def test_too_many_replays_are_named_as_such_whatever_the_quota_has_left(room: int) -> None:
+    denial = shielded(Finding.REPLAY_LIMITED, room, 2_500_000)
+    assert (denial.status, body(denial)["violated-policies"], denial.retry_after) == (429, ["financial-replay"], 3)
+
+
+def test_an_exhausted_quota_of_a_shielded_bucket_is_named_itself() -> None:
+    assert body(shielded(Finding.NOT_REACHED, -12_000_000))["violated-policies"] == ["financial"]
+
+
+ORIGINAL = Result(201, (("Content-Type", "text/plain"), ("Location", "/b/1"), ("Set-Cookie", "s=1")), b"paid \xff")
+
+
+def test_a_replay_is_the_original_with_today_s_numbers() -> None:
+    denial = shielded(Finding.REPLAY, -12_000_000, answer=encode(ORIGINAL))
+    headers = dict(denial.headers)
+    assert (denial.status, denial.body, denial.replayed, denial.code) == (201, b"paid \xff", True, "replay")
+    assert denial.headers[:2] == [("Content-Type", "text/plain"), ("Location", "/b/1")]
+    assert (headers["Idempotent-Replayed"], headers["X-RateLimit-Remaining"]) == ("true", "0")
+    assert not {"Set-Cookie", "Retry-After", "Cache-Control"} & set(headers)
+
+
+@pytest.mark.parametrize("answer", [encode(ORIGINAL._replace(body=None)), b""])
+def test_a_replay_whose_answer_was_not_kept_is_a_409_that_says_so(answer: bytes) -> None:
+    denial = shielded(Finding.REPLAY, answer=answer)
+    read = body(denial)
+    assert (denial.status, denial.replayed, read["code"], read["retry_after"]) == (409, False, "replay", None)
+    assert "its answer was not kept, and it is not run again" in str(read["detail"])
+    assert dict(denial.headers)["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("finding", "status", "code", "wait"),
+    [
+        (Finding.IN_PROGRESS, 409, "in_progress", 1),
+        (Finding.KEY_REUSED, 422, "key_reused", None),
+        (Finding.OUTCOME_UNKNOWN, 409, "outcome_unknown", None),
+    ],
+)
+def test_a_record_in_use_is_a_problem_that_only_progress_lets_wait(
+    finding: Finding, status: int, code: str, wait: int | None
+) -> None:
+    denial = shielded(finding, -12_000_000)
+    assert (denial.status, denial.code, denial.retry_after) == (status, code, wait)
+    assert ("Retry-After" in dict(denial.headers)) is (wait is not None)
+    assert "violated-policies" not in body(denial)

@@ -5,7 +5,9 @@ from dataclasses import FrozenInstanceError, asdict
 import pytest
 
 from ratelimit_core import Bucket, Config, DecisionEvent, Identity, Limiter, Mode, RequestInfo, StoreError, Verdict
-from ratelimit_core.commands import Reply
+from ratelimit_core.answers import Result
+from ratelimit_core.commands import Finding, Outcome, Reply, Shielded
+from ratelimit_core.events import Layer, SettleEvent
 from ratelimit_core.testing import RecordingSink, ScriptedStore
 
 NOW_US = 1_767_225_600_000_000
@@ -28,6 +30,7 @@ def test_an_event_says_everything_about_a_decision() -> None:
     assert [asdict(event) for event in sink.events] == [
         {
             "bucket": "read",
+            "layer": Layer.QUOTA,
             "verdict": Verdict.RATE_LIMITED,
             "mode": Mode.ENFORCE,
             "enforced": True,
@@ -90,8 +93,56 @@ def test_peeking_tells_nobody() -> None:
 
 
 def test_an_event_can_not_be_changed() -> None:
-    seen: list[DecisionEvent] = []
+    seen: list[DecisionEvent | SettleEvent] = []
     limiter = Limiter(Config(buckets=BUCKETS), ScriptedStore([(NOW_US, 0)]), sinks=[seen.append])
     limiter.admit(ALICE, "read")
     with pytest.raises(FrozenInstanceError):
-        seen[0].allowed = False  # type: ignore[misc]  # on purpose
+        seen[0].bucket = "other"  # type: ignore[misc]  # on purpose
+
+
+# --- shields
+
+
+def financial(finding: Finding, room: int = 0, **options: str) -> DecisionEvent:
+    sink = RecordingSink()
+    reply: Reply = Shielded((NOW_US, room), finding, 12_000_000 * (finding is Finding.REPLAY_LIMITED), 0, 1, b"")
+    limiter = Limiter(Config.default(), ScriptedStore([reply]), sinks=[sink])
+    limiter.admit(ALICE, "financial", route="/pay/", **{"fingerprint": "abc", **options})  # type: ignore[arg-type]  # of its keys
+    (event,) = sink.events
+    return event
+
+
+@pytest.mark.parametrize(
+    ("finding", "room", "layer", "verdict"),
+    [
+        (Finding.HELD, 0, Layer.NONE, Verdict.ALLOWED),
+        (Finding.LEASED_OUT, 0, Layer.LEASE, Verdict.CONCURRENCY_LIMITED),
+        (Finding.REPLAY, -12_000_000, Layer.IDEMPOTENCY, Verdict.REPLAY),
+        (Finding.IN_PROGRESS, 0, Layer.IDEMPOTENCY, Verdict.IN_PROGRESS),
+        (Finding.KEY_REUSED, 0, Layer.IDEMPOTENCY, Verdict.KEY_REUSED),
+        (Finding.OUTCOME_UNKNOWN, 0, Layer.IDEMPOTENCY, Verdict.OUTCOME_UNKNOWN),
+        (Finding.REPLAY_LIMITED, 0, Layer.REPLAY, Verdict.RATE_LIMITED),
+        (Finding.REPLAY_LIMITED, -12_000_000, Layer.REPLAY, Verdict.RATE_LIMITED),
+        (Finding.NOT_REACHED, -12_000_000, Layer.QUOTA, Verdict.RATE_LIMITED),
+    ],
+)
+def test_an_event_names_the_layer_that_refused(finding: Finding, room: int, layer: Layer, verdict: Verdict) -> None:
+    event = financial(finding, room)
+    assert (event.layer, event.verdict, event.route) == (layer, verdict, "/pay/")
+
+
+def test_a_malformed_key_is_the_idempotency_layer_s() -> None:
+    sink = RecordingSink()
+    limiter = Limiter(Config.default(), ScriptedStore([(NOW_US, 0)]), sinks=[sink])
+    limiter.admit(ALICE, "financial", idempotency_key="")
+    assert (sink.events[0].layer, sink.events[0].verdict) == (Layer.IDEMPOTENCY, Verdict.KEY_MALFORMED)
+
+
+@pytest.mark.parametrize(("reply", "lost"), [((NOW_US, 1, 1), False), ((NOW_US, 0, 1), True)])
+def test_a_settlement_is_told_with_what_was_lost(reply: Reply, lost: bool) -> None:
+    sink = RecordingSink()
+    store = ScriptedStore([Shielded((NOW_US, 0), Finding.HELD, 0, 7, 3, b""), reply])
+    limiter = Limiter(Config.default(), store, sinks=[sink])
+    admission = limiter.admit(ALICE, "financial", fingerprint="abc", route="/pay/")
+    limiter.settle(admission, Result(500))
+    assert sink.endings == [SettleEvent("financial", "user:alice", "/pay/", Outcome.UNKNOWN, lost, observed=False)]

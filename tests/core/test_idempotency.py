@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_core.idempotency import read_key, record_name
+from ratelimit_core.idempotency import body_digest, fingerprint, form_digest, read_key, record_name
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,55 @@ def test_without_a_key_the_request_names_the_record() -> None:
 def test_a_key_never_names_a_derived_record() -> None:
     assert len({record_name("x", "y"), record_name(None, "x"), record_name(None, "key:x")}) == 3
     assert len(record_name("x", "y")) == len(record_name(None, "x")) == 64
+
+
+PARTS = ("POST", "shop.example", "/bookings/17/pay", "a=1", "application/json", body_digest([b"{}"]))
+
+
+@pytest.mark.parametrize(
+    ("place", "other"),
+    list(enumerate(("PUT", "other.example", "/bookings/18/pay", "a=2", "text/plain", body_digest([b"{ }"])))),
+)
+def test_any_part_that_differs_is_another_request(place: int, other: object) -> None:
+    changed = [*PARTS[:place], other, *PARTS[place + 1 :]]
+    assert fingerprint(*changed) != fingerprint(*PARTS)  # type: ignore[arg-type]  # in their places
+
+
+@given(st.lists(st.text(), min_size=5, max_size=5), st.lists(st.text(), min_size=5, max_size=5))
+def test_no_two_requests_share_a_fingerprint(one: list[str], two: list[str]) -> None:
+    """A hash without separators: one user got another's answer."""
+    digests = {fingerprint(*parts, b"") for parts in (one, two)}  # type: ignore[arg-type, call-arg]  # five texts
+    assert len(digests) == len({(*parts[:4], parts[4].partition(";")[0].strip().lower()) for parts in (one, two)})
+
+
+def test_a_boundary_and_the_case_of_a_content_type_make_no_difference() -> None:
+    types = ("multipart/form-data; boundary=a", "Multipart/Form-Data;boundary=b", " multipart/form-data ")
+    assert len({fingerprint("POST", "h", "/", "", one, b"x") for one in types}) == 1
+
+
+def test_a_body_is_the_same_however_it_arrives() -> None:
+    assert body_digest([b"ab", b"", b"c"]) == body_digest([b"abc"]) != body_digest([b"ab"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "files"),
+    [
+        ([("a", "1")], []),
+        ([("a", "2")], []),
+        ([("a", "1"), ("b", "2")], []),
+        ([("b", "2"), ("a", "1")], []),
+        ([("a1", "")], []),
+        ([], [("a", "1", 1, b"digest")]),
+        ([], [("a", "1", 2, b"digest")]),
+        ([], [("a", "1", 1, b"other")]),
+    ],
+)
+def test_forms_differ_in_fields_their_order_and_files(
+    fields: list[tuple[str, str]], files: list[tuple[str, str, int, bytes]]
+) -> None:
+    known = form_digest([("a", "1")], [])
+    assert (form_digest(fields, files) == known) is (not files and fields == [("a", "1")])
+
+
+def test_a_form_of_odd_text_is_digested_all_the_same() -> None:
+    assert form_digest([("\ud800", "\udfff")], [("f", "\ud800.txt", 0, b"")]) != form_digest([])

@@ -121,3 +121,8 @@ def test_leases_records_and_quotas_never_share_a_key(
     spelled |= {keys.replay(namespace, "read", identity) for namespace, identity in {one[:2] for one in records}}
     assert len(spelled) == len(own) + len(shared) + len(records) + len({one[:2] for one in records})
     assert keys.quota(*quota) not in spelled
+
+
+def test_a_record_s_key_tells_identity_and_name() -> None:
+    key = keys.record("shop", Identity.user("alice@example.com"), "abc", shadow=False)
+    assert keys.record_parts(key) == ("user:alice@example.com", "abc")

@@ -23,6 +23,7 @@ from ratelimit_core import (
     StoreError,
     Verdict,
 )
+from ratelimit_core.events import SettleEvent
 from ratelimit_core.stores import MemoryStore
 from ratelimit_core.testing import ManualClock, RecordingSink, ScriptedStore
 
@@ -203,7 +204,7 @@ def test_a_guarded_block_runs_once_and_its_error_goes_through() -> None:
 
     with pytest.raises(LookupError):
         job()
-    assert [(admission.decision.remaining, admission.route) for admission in runs] == [(1, "/job")]
+    assert [(guard.decision.remaining, guard.admission.route) for guard in runs] == [(1, "/job")]
 
 
 async def test_an_awaited_block_runs_once_and_its_error_goes_through() -> None:
@@ -270,7 +271,7 @@ class Raising:
         self.error = error
         self.calls = 0
 
-    def __call__(self, event: DecisionEvent, /) -> None:
+    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None:
         self.calls += 1
         raise self.error
 
@@ -294,7 +295,7 @@ def test_a_slow_sink_changes_no_answer() -> None:
     """A minute passes in the sink; the decision was taken before it."""
     clock = ManualClock(NOW_US)
 
-    def slow(event: DecisionEvent, /) -> None:
+    def slow(event: DecisionEvent | SettleEvent, /) -> None:
         clock.advance_us(60_000_000)
 
     slowed = Limiter(Config(buckets=[WRITE]), MemoryStore(clock), sinks=[slow])

@@ -3,6 +3,7 @@
 import pytest
 
 from ratelimit_core import Bucket, Config, ConfigurationError, Identity, Limiter, Mode, RequestInfo, StoreError, Verdict
+from ratelimit_core.answers import Answer, Result, encode
 from ratelimit_core.buckets import Idempotency, StoreDown
 from ratelimit_core.commands import (
     Acquire,
@@ -26,6 +27,7 @@ DAY_US = 86_400 * SECOND_US
 QUARTER_US = 900 * SECOND_US
 ALICE = Identity.user("alice")
 OPEN = RequestInfo("POST", "/pay", "203.0.113.9")
+RESULT = Result(201, (("Content-Type", "text/plain"),), b"answer")
 
 
 def bucket(name: str = "pay", **fields: object) -> Bucket:
@@ -233,10 +235,14 @@ def test_a_finding_is_a_refusal_that_charges_nothing(
 
 
 def test_a_replay_carries_its_answer_and_runs_nothing() -> None:
-    limiter, _ = scripted(found(Finding.REPLAY, -5, answer=b"stored"))
+    limiter, _ = scripted(found(Finding.REPLAY, -5, answer=encode(RESULT)))
     admission = limiter.admit(ALICE, "pay", fingerprint="abc")
     assert (admission.decision.verdict, admission.allowed) == (Verdict.REPLAY, False)
-    assert (admission.answer, admission.holds, admission.decision.retry_after) == (b"stored", False, None)
+    assert (admission.answer, admission.holds, admission.decision.retry_after) == (
+        Answer(201, RESULT.headers, RESULT.body),
+        False,
+        None,
+    )
 
 
 def test_too_many_replays_are_told_to_wait() -> None:
@@ -256,7 +262,7 @@ def test_a_held_shield_says_what_it_is() -> None:
     limiter, store = scripted(found(Finding.HELD))
     admission = limiter.admit(ALICE, "pay", fingerprint="abc")
     (held,) = admission.held
-    assert (held.bucket, held.shield, held.fence, held.generation) == ("pay", shield_of(store), 7, 3)
+    assert (held.bucket.name, held.shield, held.fence, held.generation) == ("pay", shield_of(store), 7, 3)
     assert admission.holds
     assert admission.decision.charged
 
@@ -264,7 +270,7 @@ def test_a_held_shield_says_what_it_is() -> None:
 def test_beside_a_plain_bucket_the_shield_is_still_the_shielded_one_s() -> None:
     limiter, _ = scripted(found(Finding.HELD, 9_000_000, 0), (NOW_US, 9_000_000))
     admission = limiter.admit(ALICE, ["read", "pay"], fingerprint="abc")
-    assert [held.bucket for held in admission.held] == ["pay"]
+    assert [held.bucket.name for held in admission.held] == ["pay"]
     assert [decision.verdict for decision in admission.decisions] == [Verdict.ALLOWED] * 2
     later = limiter.admit(ALICE, "read", scope="more", prior=admission)
     assert later.held == admission.held
@@ -283,7 +289,112 @@ def test_an_observed_shield_lives_apart_is_short_and_refuses_nobody() -> None:
     assert shield.claim is not None
     assert shield.lease.key == "shop:shadow:lock:{user:alice}|pay"
     assert shield.claim.key.startswith("shop:shadow:idem:{user:alice}|")
-    assert (shield.claim.unknown_ttl_us, shield.claim.retention_us) == (QUARTER_US, QUARTER_US)
+    times = shield.claim.ttl_us, shield.claim.unknown_ttl_us, shield.claim.retention_us, shield.claim.memory_us
+    assert times == (30 * SECOND_US, QUARTER_US - 30 * SECOND_US, QUARTER_US, 0)
+
+
+def test_what_only_observes_is_kept_for_a_quarter_of_an_hour_at_most() -> None:
+    one = bucket(mode=Mode.SHADOW, lease_ttl_us=3_600 * SECOND_US, retention_us=7 * DAY_US)
+    shield = asked(one, fingerprint="abc", idempotency_key="k1")
+    assert shield.lease is not None
+    assert shield.claim is not None
+    assert shield.lease.ttl_us == 300 * SECOND_US
+    assert shield.claim.ttl_us + shield.claim.unknown_ttl_us == QUARTER_US
+    assert (shield.claim.retention_us, shield.claim.memory_us) == (QUARTER_US, 0)
+
+
+# --- beside other buckets, and after a door that only observed
+
+
+@pytest.mark.parametrize(
+    ("finding", "verdict"),
+    [
+        (Finding.REPLAY, Verdict.REPLAY),
+        (Finding.IN_PROGRESS, Verdict.IN_PROGRESS),
+        (Finding.KEY_REUSED, Verdict.KEY_REUSED),
+        (Finding.OUTCOME_UNKNOWN, Verdict.OUTCOME_UNKNOWN),
+    ],
+)
+def test_the_look_up_speaks_before_another_bucket_s_quota(finding: Finding, verdict: Verdict) -> None:
+    """Rate before idempotency: the second click got a 429 instead of its answer."""
+    answer = encode(RESULT) if finding is Finding.REPLAY else b""
+    limiter, _ = scripted(found(finding, -30 * SECOND_US, -5, answer=answer))
+    admission = limiter.admit(ALICE, ["read", "pay"], fingerprint="abc")
+    assert admission.decision.verdict is verdict
+    assert [decision.verdict for decision in admission.decisions] == [Verdict.ALLOWED, verdict]
+    assert not any(decision.charged for decision in admission.decisions)
+
+
+def test_a_quota_speaks_before_the_lease() -> None:
+    limiter, _ = scripted(found(Finding.NOT_REACHED, -30 * SECOND_US, 0))
+    admission = limiter.admit(ALICE, ["read", "pay"], fingerprint="abc")
+    assert (admission.decision.bucket, admission.decision.verdict) == ("read", Verdict.RATE_LIMITED)
+
+
+def test_what_an_observed_look_up_finds_silences_nobody() -> None:
+    limiter, _ = scripted(found(Finding.REPLAY, -30 * SECOND_US, 0), buckets=(bucket(mode=Mode.SHADOW), READ))
+    admission = limiter.admit(ALICE, ["read", "pay"], fingerprint="abc")
+    assert (admission.allowed, admission.decision.bucket) == (False, "read")
+    assert not admission.replayed
+
+
+def test_too_many_replays_are_no_matter_of_the_exhausted_quota() -> None:
+    limiter, _ = scripted(found(Finding.REPLAY_LIMITED, -9 * SECOND_US, wait_us=9 * SECOND_US))
+    admission = limiter.admit(ALICE, "pay", fingerprint="abc")
+    assert admission.decision.replays
+    assert b'"violated-policies": ["pay-replay"]' in limiter.denial(admission).body
+
+
+def test_observing_takes_no_shield_and_earnest_asks_again_for_nothing() -> None:
+    limiter, store = scripted((NOW_US, 0), found(Finding.HELD))
+    seen = limiter.admit(ALICE, "pay", fingerprint="abc", observe=True)
+    assert (seen.allowed, seen.holds) == (True, False)
+    meant = limiter.admit(ALICE, "pay", fingerprint="abc", prior=seen)
+    first, second = store.commands
+    assert isinstance(first, Acquire)
+    assert isinstance(second, Acquire)
+    assert first.shield is None
+    assert second.shield is not None
+    assert [one.increment_us for one in second.charges] == [0]
+    assert (meant.allowed, meant.holds, len(meant.decisions)) == (True, True, 1)
+
+
+def test_what_was_observed_and_did_not_fit_is_looked_up_in_earnest() -> None:
+    """Upholding the observed refusal would give a second click a 429 instead of its answer."""
+    limiter, store = scripted((NOW_US, -5), found(Finding.REPLAY, -5, answer=encode(RESULT)))
+    seen = limiter.admit(ALICE, "pay", fingerprint="abc", observe=True)
+    meant = limiter.admit(ALICE, "pay", fingerprint="abc", prior=seen)
+    second = store.commands[1]
+    assert isinstance(second, Acquire)
+    assert [one.increment_us for one in second.charges] == [12 * SECOND_US]
+    assert meant.replayed
+    again = limiter.admit(ALICE, "pay", fingerprint="abc", prior=meant)
+    assert limiter.denial(again).body == b"answer"
+
+
+def test_a_canary_s_shield_is_real_for_its_share_and_observed_for_the_rest() -> None:
+    ats = {asked(bucket(mode=Mode.CANARY, canary_percent=percent), fingerprint="abc").at for percent in (0, 100)}
+    assert ats == {None, 0}
+
+
+def test_a_record_that_holds_no_answer_is_the_store_s_failure() -> None:
+    limiter, _ = scripted(found(Finding.REPLAY, answer=b"[]"))
+    admission = limiter.admit(ALICE, "pay", fingerprint="abc")
+    assert (admission.decision.verdict, admission.decision.retry_after) == (Verdict.STORE_DOWN, 1)
+
+
+def test_a_body_too_large_to_compare_is_refused_and_charged_nothing() -> None:
+    limiter, store = scripted((NOW_US, 0))
+    admission = limiter.admit(ALICE, "pay", idempotency_key="k1", too_large=True)
+    assert (admission.decision.verdict, limiter.denial(admission).status) == (Verdict.BODY_TOO_LARGE, 413)
+    assert isinstance(store.commands[0], Acquire)
+    assert store.commands[0].charges[0].increment_us == 0
+
+
+def test_a_takeover_is_the_caller_s_word() -> None:
+    claim = asked(PAY, fingerprint="abc", takeover=True).claim
+    assert claim is not None
+    assert claim.takeover
 
 
 def test_peeking_takes_no_shield() -> None:
@@ -295,8 +406,10 @@ def test_peeking_takes_no_shield() -> None:
 # --- without the store
 
 
-def test_a_timed_out_shield_is_given_back_because_no_handler_started() -> None:
-    limiter, store = scripted(StoreError("timeout", "slow"), (NOW_US, 0, 0))
+@pytest.mark.parametrize("kind", ["timeout", "connection"])
+def test_a_shield_that_may_be_held_is_given_back_because_no_handler_started(kind: str) -> None:
+    """Its reply was lost, or the connection: the script may have run."""
+    limiter, store = scripted(StoreError(kind, "gone"), (NOW_US, 0, 0))
     admission = limiter.admit(ALICE, "pay", fingerprint="abc")
     assert (admission.decision.verdict, admission.holds) == (Verdict.STORE_DOWN, False)
     assert store.commands[1:] == [Settle(shield_of(store), Outcome.RELEASED)]
@@ -316,7 +429,7 @@ def test_what_was_never_sent_is_not_given_back() -> None:
 
 def test_a_bucket_that_goes_unprotected_runs_without_a_shield() -> None:
     one = bucket(store_down=StoreDown.OPEN, unprotected_when_down=True)
-    limiter, store = scripted(StoreError("connection", "gone"), buckets=(one,))
+    limiter, store = scripted(StoreError("breaker_open", "gone"), buckets=(one,))
     admission = limiter.admit(ALICE, "pay", fingerprint="abc")
     assert (admission.allowed, admission.holds, admission.decision.degraded) == (True, False, True)
     assert not any(isinstance(command, Local) for command in store.commands)
@@ -339,14 +452,14 @@ def test_a_bucket_that_goes_unprotected_runs_without_a_shield() -> None:
 def test_settling_says_whether_everything_was_still_held(one: Bucket, reply: Reply | StoreError, kept: bool) -> None:
     limiter, store = scripted(found(Finding.HELD), reply, buckets=(one,))
     admission = limiter.admit(ALICE, "pay", fingerprint="abc")
-    assert limiter.settle(admission, Outcome.COMPLETED, b"answer") is kept
-    assert store.commands[1] == Settle(shield_of(store), Outcome.COMPLETED, b"answer")
+    assert limiter.settle(admission, RESULT) is kept
+    assert store.commands[1] == Settle(shield_of(store), Outcome.COMPLETED, encode(RESULT))
 
 
 async def test_settling_in_an_event_loop_is_the_same() -> None:
     limiter, store = scripted(found(Finding.HELD), (NOW_US, 1, 1))
     admission = await limiter.aadmit(ALICE, "pay", fingerprint="abc")
-    assert await limiter.asettle(admission, Outcome.DECLINED)
+    assert await limiter.asettle(admission, Result(released="declined"))
     assert store.commands[1] == Settle(shield_of(store), Outcome.DECLINED)
 
 
@@ -367,7 +480,7 @@ async def test_a_guarded_block_that_ends_well_is_completed() -> None:
     limiter, store = scripted(found(Finding.HELD), (NOW_US, 1, 1))
     async with limiter.guard(ALICE, "pay", fingerprint="abc"):
         pass
-    assert store.commands[1] == Settle(shield_of(store), Outcome.COMPLETED)
+    assert store.commands[1] == Settle(shield_of(store), Outcome.COMPLETED, encode(Result()))
 
 
 def test_idempotency_is_read_as_a_choice() -> None:

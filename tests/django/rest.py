@@ -11,6 +11,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
+from django_ratelimit_gcra.decorators import exempt
 from django_ratelimit_gcra.state import RateLimitState, state_of
 from django_ratelimit_gcra.throttling import BucketThrottle
 from testproject.samples import called
@@ -133,7 +134,14 @@ def function(request: Request) -> Response:
 router = SimpleRouter()
 router.register("things", Things, basename="things")
 
+
+@exempt
+class Spared(Answering):
+    throttle_bucket = "write"
+
+
 urlpatterns = [
+    path("spared/", Spared.as_view()),
     path("write/", Write.as_view()),
     path("financial/", Financial.as_view()),
     path("session-financial/", SessionFinancial.as_view()),

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
+from redis import Redis
 from rest_framework.authtoken.views import obtain_auth_token
 from rest_framework.decorators import action, api_view
 from rest_framework.permissions import BasePermission
@@ -22,7 +23,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from django_ratelimit_gcra import checks, viewchecks
+from django_ratelimit_gcra import checks, shieldchecks, viewchecks
 from django_ratelimit_gcra.decorators import exempt, ratelimit
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from django_ratelimit_gcra.throttling import BucketThrottle
@@ -117,10 +118,13 @@ def test_the_demo_itself_has_one_message_which_one_of_its_samples_is_there_to_ca
 
 def test_each_id_is_listed_once_in_the_docstrings() -> None:
     listed = [
-        line.split()[0] for module in (checks, viewchecks) for line in str(module.__doc__).splitlines() if "." in line
+        line.split()[0]
+        for module in (checks, viewchecks, shieldchecks)
+        for line in str(module.__doc__).splitlines()
+        if "." in line
     ]
     named = [one for one in listed if one.startswith("ratelimit.")]
-    assert sorted(named) == [f"ratelimit.E00{n}" for n in range(1, 7)] + [f"ratelimit.W00{n}" for n in range(1, 8)]
+    assert sorted(named) == [f"ratelimit.E00{n}" for n in range(1, 10)] + [f"ratelimit.W00{n}" for n in range(1, 8)]
 
 
 # Settings
@@ -157,7 +161,7 @@ def test_memory_with_several_processes_is_a_warning(monkeypatch: pytest.MonkeyPa
     message = only(checks.check_settings(None))
     assert message.id == "ratelimit.W003"
     assert name in message.msg
-    assert checks.check_deployment(None) == [], "said once"
+    assert "ratelimit.W003" not in ids(checks.check_deployment(None)), "said once"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,8 @@ def test_several_processes_that_share_redis_are_fine(settings: Any, monkeypatch:
     assert checks.check_settings(None) == checks.check_deployment(None) == []
 
 
-def test_a_deployment_check_asks_for_a_shared_store() -> None:
+def test_a_deployment_check_asks_for_a_shared_store(settings: Any) -> None:
+    settings.ROOT_URLCONF = None
     assert only(checks.check_deployment(None)).id == "ratelimit.W003"
     assert "ratelimit.W003" in ids(run_checks(tags=[checks.TAG], include_deployment_checks=True))
     assert "ratelimit.W003" not in ids(run_checks(tags=[checks.TAG]))
@@ -396,6 +401,11 @@ class OwnRulesWrong(OwnRules):
     throttle_bucket = "nowhere"
 
 
+@ratelimit("financial")
+class PaidOnClass(Throttled):
+    throttle_classes = []
+
+
 class Financial(Throttled):
     throttle_bucket = "financial"
 
@@ -493,6 +503,57 @@ def test_a_shielded_bucket_on_a_throttle_needs_the_middleware_to_settle(settings
     message = only(of_views(Financial.as_view(), Throttled.as_view()))
     assert (message.id, message.is_serious()) == ("ratelimit.E006", True)
     assert "financial" in message.msg
+
+
+def test_a_shielded_label_on_a_rest_view_needs_the_middleware_too(settings: Any, of_views: Messages) -> None:
+    view = PaidOnClass.as_view()
+    assert of_views(view) == []
+    settings.MIDDLEWARE = [SESSIONS, AUTHENTICATION]
+    assert ids(of_views(view)) == ["ratelimit.E006"]
+
+
+def test_a_rule_for_a_bucket_with_idempotency_is_an_error(settings: Any) -> None:
+    settings.RATE_LIMIT_RULES = [{"bucket": "financial", "path": "/pay"}, {"bucket": "write", "path": "/api"}]
+    message = only(checks.check_settings(None))
+    assert (message.id, message.is_serious()) == ("ratelimit.E007", True)
+    assert "@ratelimit(bucket='financial')" in str(message.hint)
+
+
+def deployed() -> list[CheckMessage]:
+    return [one for one in checks.check_deployment(None) if one.id != "ratelimit.W003"]
+
+
+def test_a_shield_in_memory_is_no_shield_in_production(settings: Any, of_views: Messages) -> None:
+    of_views(ratelimit("financial")(ok))
+    message = only(deployed())
+    assert (message.id, message.is_serious()) == ("ratelimit.E008", True)
+    assert "'financial'" in message.msg
+    of_views(Financial.as_view())
+    assert ids(deployed()) == ["ratelimit.E008"]
+    settings.RATE_LIMIT_ENABLED = False
+    assert deployed() == []
+    settings.RATE_LIMIT_ENABLED = True
+    of_views(ratelimit("write")(ok))
+    assert deployed() == []
+
+
+@pytest.mark.parametrize(("policy", "found"), [("allkeys-lru", ["ratelimit.E009"]), ("noeviction", [])])
+def test_a_server_that_evicts_is_an_error(
+    settings: Any, of_views: Messages, private_redis: Any, policy: str, found: list[str]
+) -> None:
+    server = private_redis()
+    settings.RATE_LIMIT_STORE_URL = server.url
+    of_views(ratelimit("financial")(ok))
+    with Redis.from_url(server.url) as client:
+        client.config_set("maxmemory-policy", policy)
+    assert ids(deployed()) == found
+    assert all(policy in one.msg for one in deployed())
+
+
+def test_a_server_that_is_down_says_nothing_about_eviction(settings: Any, of_views: Messages) -> None:
+    settings.RATE_LIMIT_STORE_URL = "redis://127.0.0.1:1/0"
+    of_views(ratelimit("financial")(ok))
+    assert deployed() == []
 
 
 def test_a_label_around_a_rest_view_is_a_warning(of_views: Messages) -> None:

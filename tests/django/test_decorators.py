@@ -358,3 +358,17 @@ def test_a_cost_function_sees_what_the_view_sees(clock: ManualClock) -> None:
     view = ratelimit("read", cost=lambda asked: int(asked.GET["n"]))(views.ok)
     response: HttpResponse = view(request)
     assert remaining(response) == 6
+
+
+def test_a_method_s_own_label_speaks_louder_than_its_class_s_exemption() -> None:
+    @exempt
+    class Health(View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+        @ratelimit("financial")
+        def post(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+    view = Health.as_view()
+    assert (is_exempt(view, "GET"), is_exempt(view, "POST")) == (True, False)

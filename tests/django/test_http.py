@@ -109,3 +109,11 @@ def test_an_absurdly_long_accept_header_is_not_parsed() -> None:
     """To parse it would cost more than the refusal."""
     request = RequestFactory().get("/", headers={"accept": "text/html" + ";" * 1_000})
     assert not wants_html(request)
+
+
+def test_a_longer_wait_of_somebody_else_stays() -> None:
+    response = HttpResponse(headers={"Retry-After": "60"})
+    add_headers(response, [("Retry-After", "12")])
+    assert response["Retry-After"] == "60"
+    add_headers(response, [("Retry-After", "90")])
+    assert response["Retry-After"] == "90"

@@ -458,8 +458,8 @@ def test_a_payment_leaves_nothing_behind_that_stops_the_next(
     browser = Client(raise_request_exception=False)
     browser.force_login(User.objects.create_user("ann"))
     statuses = []
-    for _ in range(3):
-        response = browser.post(f"/{kind}/{how}/")
+    for attempt in range(3):
+        response = browser.post(f"/{kind}/{how}/", headers={"idempotency-key": f"attempt-{attempt}"})
         statuses.append(response.status_code)
         if response.streaming:
             assert list(response) == [b"a", b"b"]

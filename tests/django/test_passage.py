@@ -11,9 +11,12 @@ from django_ratelimit_gcra.decorators import ratelimit
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from django_ratelimit_gcra.state import RateLimitState
 from ratelimit_core import Admission, Bucket, Config, Limiter
+from ratelimit_core.answers import Result
 from ratelimit_core.limiter import Buckets, Options, Who
 from ratelimit_core.stores import MemoryStore
 from ratelimit_core.testing import ManualClock
+
+DONE = Result()
 
 
 class Holding(Admission):
@@ -33,6 +36,7 @@ class HoldingLimiter(Limiter):
         buckets = [Bucket("read", quota="60/m:10"), Bucket("write", quota="20/m:3")]
         super().__init__(Config(buckets), MemoryStore(ManualClock()))
         self.settled: list[str] = []
+        self.results: list[Result] = []
 
     def admit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         return holding(super().admit(who, bucket, cost, **options))
@@ -40,12 +44,13 @@ class HoldingLimiter(Limiter):
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         return holding(await super().aadmit(who, bucket, cost, **options))
 
-    def settle(self, admission: Admission, *rest: Any, **more: Any) -> bool:
+    def settle(self, admission: Admission, result: Result = DONE, prior: Admission | None = None) -> bool:
         self.settled.append("+".join(decision.bucket for decision in admission.decisions))
+        self.results.append(result)
         return True
 
-    async def asettle(self, admission: Admission, *rest: Any, **more: Any) -> bool:
-        return self.settle(admission)
+    async def asettle(self, admission: Admission, result: Result = DONE, prior: Admission | None = None) -> bool:
+        return self.settle(admission, result, prior)
 
 
 def holding(plain: Admission) -> Holding:
@@ -142,7 +147,7 @@ async def test_whatever_ends_an_async_view_settles(
 
 @pytest.mark.parametrize("door", DOORS, ids=NAMES)
 @pytest.mark.django_db
-def test_a_stream_settles_when_it_is_closed(
+def test_a_stream_settles_once_with_its_last_byte(
     limiter: HoldingLimiter, request_: HttpRequest, door: Callable[..., Any]
 ) -> None:
     def chunks() -> Iterator[str]:
@@ -156,10 +161,11 @@ def test_a_stream_settles_when_it_is_closed(
 
     response = door(view)(request_)
     assert list(response) == [b"a", b"b"]
-    assert limiter.settled == []
+    assert limiter.settled == ["read"]
     response.close()
     assert limiter.settled == ["read"]
     assert response.closed
+    assert limiter.results == [Result(200, (("Content-Type", "text/html; charset=utf-8"),), None)]
 
 
 async def test_an_async_stream_settles_when_it_is_closed(limiter: HoldingLimiter, request_: HttpRequest) -> None:

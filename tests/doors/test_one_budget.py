@@ -76,16 +76,16 @@ async def fastapi_inside_asgi(limiter: Limiter) -> Seen:
 
 async def guard(limiter: Limiter) -> Seen:
     try:
-        with limiter.guard(RequestInfo(peer=ADDRESS), "read") as admission:
-            return rendered(200, admission)
+        with limiter.guard(RequestInfo(peer=ADDRESS), "read") as entered:
+            return rendered(200, entered.admission)
     except RateLimited as refused:
         return rendered(429, refused.admission)
 
 
 async def async_guard(limiter: Limiter) -> Seen:
     try:
-        async with limiter.guard(RequestInfo(peer=ADDRESS), "read") as admission:
-            return rendered(200, admission)
+        async with limiter.guard(RequestInfo(peer=ADDRESS), "read") as entered:
+            return rendered(200, entered.admission)
     except RateLimited as refused:
         return rendered(429, refused.admission)
 

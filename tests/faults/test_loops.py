@@ -20,6 +20,7 @@ PATIENCE_US = 20_000_000
 @pytest.fixture
 def limiter(redis_server: ServerUnderTest) -> Iterator[Limiter]:
     """A limiter whose server has nobody else's connections at the end, and whose sockets were all closed."""
+    gc.collect()  # what other tests left behind is not ours
     limiter = limiter_on(redis_server.url, deadline_us=PATIENCE_US)
     before = connections(redis_server)
     with warnings.catch_warnings(record=True) as caught:
@@ -28,7 +29,7 @@ def limiter(redis_server: ServerUnderTest) -> Iterator[Limiter]:
         limiter.close()
         gc.collect()
     assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
-    until(lambda: connections(redis_server) == before, "every connection to be closed")
+    until(lambda: connections(redis_server) <= before, "every connection to be closed")
     assert limiter.store.describe()["errors"] == {}
 
 
@@ -51,7 +52,7 @@ def test_one_loop_after_another(limiter: Limiter, redis_server: ServerUnderTest)
     before = connections(redis_server)
     for _ in range(20):
         assert asyncio.run(several(limiter)) == 5
-        until(lambda: connections(redis_server) == before, "the loop's connections to be closed at its end")
+        until(lambda: connections(redis_server) <= before, "the loop's connections to be closed at its end")
 
 
 def test_one_loop_for_each_request_as_under_djangos_sync_handler(limiter: Limiter) -> None:

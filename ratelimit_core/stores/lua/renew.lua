@@ -1,7 +1,7 @@
 -- Hold a lease and a claim for their time to live from now, each only if the token holds it still.
 --
 -- KEYS     record, lease
--- ARGV     time (as gcra.lua), token, claim (0/1), claim ttl, unknown ttl, retention, lease (0/1), lease ttl
+-- ARGV     time (as gcra.lua), token, claim (0/1), claim ttl, unknown ttl, memory, lease (0/1), lease ttl
 --
 -- Replies {now, lease, claim}: 1 where it is held. A lease past its deadline was lost, even if nobody took it.
 
@@ -18,10 +18,11 @@ if ARGV[7] == '1' then
   end
 end
 
-if ARGV[3] == '1' and redis.call('HGET', KEYS[1], 't') == token then
+local record = ARGV[3] == '1' and redis.call('HMGET', KEYS[1], 't', 'l') or {}
+if record[1] == token and now_us < (tonumber(record[2]) or 0) then
   claim_held = 1
   local ttl, unknown_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
-  local life = math.max(ttl + unknown_ttl, tonumber(ARGV[6]))
+  local life = ttl + unknown_ttl + tonumber(ARGV[6])
   redis.call('HSET', KEYS[1], 'd', now_us + ttl, 'u', now_us + ttl + unknown_ttl, 'l', now_us + life)
   expire(KEYS[1], life)
 end

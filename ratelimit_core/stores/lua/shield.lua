@@ -3,15 +3,15 @@
 --
 -- KEYS     the charges', then record, replay quota, lease (a charge's key stands in for an absent one)
 -- ARGV     as gcra.lua, then: group, token,
---          claim (0/1), fingerprint, ttl, unknown ttl, retention, replay tolerance, replay increment, takeover (0/1),
+--          claim (0/1), fingerprint, ttl, unknown ttl, memory, replay tolerance, replay increment, takeover (0/1),
 --          lease (0/1), capacity, ttl
 --
 -- Replies {{now, room, ...}, finding, wait, fence, generation, answer}; findings are those of commands.Finding.
 --
 -- A record is a hash: s state (p in progress, c completed, r released, u unknown), t token, f fingerprint,
 -- d deadline of the work, u end of the state, l end of all (until then the generation is remembered), g generation,
--- a answer. Its deadlines are compared, its TTL is only garbage collection. A lease is a sorted set of tokens by deadline; the member `#fence` keeps the last fencing
--- number as a negative score, which no expiry by score reaches.
+-- a answer. Its deadlines are compared, its TTL is only garbage collection. A lease is a sorted set of tokens by
+-- deadline; the member `#fence` keeps the last fencing number as a negative score, which no expiry by score reaches.
 
 local HELD, LEASED_OUT, REPLAY, IN_PROGRESS, REUSED, UNKNOWN, REPLAY_LIMITED, NOT_REACHED = 0, 1, 2, 3, 4, 5, 6, 7
 
@@ -20,20 +20,32 @@ local record, replay, lease = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3]
 local at = 3 * count + 1
 local group, token = ARGV[at + 1], ARGV[at + 2]
 local claims, fingerprint, claim_ttl = ARGV[at + 3] == '1', ARGV[at + 4], tonumber(ARGV[at + 5])
-local unknown_ttl, retention = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
+local unknown_ttl, memory = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
 local takeover = ARGV[at + 10] == '1'
 local leases, capacity, lease_ttl = ARGV[at + 11] == '1', tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
 
 local now_us = time_us()
 local finding, wait, fence, generation, answer = HELD, 0, 0, 0, ''
 
+-- A whole number in a field, or nil: `nan` and `inf` are numbers to Lua.
+local function whole(text)
+  local number = tonumber(text or '')
+  return number and number % 1 == 0 and number or nil
+end
+
+-- Measured first, so that a corrupt value ends the script before anything is written.
+local rooms, fits, excessive = measure(now_us, count)
+if not rooms then
+  return fits
+end
+
 if claims then
   local found = redis.call('HMGET', record, 's', 'f', 'd', 'u', 'l', 'g', 'a')
   local state = found[1]
-  if state then
-    local deadline, ends, life = tonumber(found[3]), tonumber(found[4]), tonumber(found[5])
-    generation = tonumber(found[6])
-    if not deadline or not ends or not life or not generation or not string.find(state, '^[pcru]$') then
+  if state or redis.call('EXISTS', record) == 1 then
+    local deadline, ends, life = whole(found[3]), whole(found[4]), whole(found[5])
+    generation = whole(found[6])
+    if not (state and deadline and ends and life and generation and string.find(state, '^[pcru]$')) then
       return redis.error_reply('CORRUPT a value that is no idempotency record')
     end
     if now_us >= life then
@@ -64,10 +76,6 @@ if finding ~= HELD and group == '0' then
   end
 end
 
-local rooms, fits, excessive = measure(now_us, count)
-if not rooms then
-  return fits
-end
 if finding ~= HELD then
   fits[group] = false
 elseif fits[group] == false or fits['0'] == false then
@@ -93,7 +101,7 @@ if finding == HELD then
     if generation == 0 then
       generation = now_us
     end
-    local life = math.max(claim_ttl + unknown_ttl, retention)
+    local life = claim_ttl + unknown_ttl + memory
     redis.call('DEL', record)
     redis.call('HSET', record, 's', 'p', 't', token, 'f', fingerprint, 'd', now_us + claim_ttl,
       'u', now_us + claim_ttl + unknown_ttl, 'l', now_us + life, 'g', generation)

@@ -1,0 +1,134 @@
+"""Forms: equal submissions are equal, others never are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_ratelimit.forms import Form, is_form, read_form
+from ratelimit_core.idempotency import body_digest
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+def part(disposition: str, content: bytes, *more: str) -> bytes:
+    head = "\r\n".join([f"Content-Disposition: form-data; {disposition}", *more])
+    return head.encode() + b"\r\n\r\n" + content
+
+
+def multipart(*parts: bytes, boundary: bytes = b"xx", end: bytes = b"--\r\n") -> bytes:
+    return b"".join(b"--" + boundary + b"\r\n" + one + b"\r\n" for one in parts) + b"--" + boundary + end
+
+
+def read(body: bytes, content_type: str = "multipart/form-data; boundary=xx") -> Form:
+    form = read_form(content_type, body)
+    assert form is not None
+    return form
+
+
+def test_fields_and_files_are_read() -> None:
+    content = b"\x00\r\n--x\r\xff"
+    form = read(
+        multipart(
+            part('name="amount"', b"5"),
+            part('name="receipt"; filename="C:\\papers\\one.bin"', content, "Content-Type: application/octet-stream"),
+            part('name="empty"; filename=""', b""),
+            part('name="note"', "zwölf".encode()),
+        )
+    )
+    assert form.fields == [("amount", "5"), ("note", "zwölf")]
+    assert form.files == [("receipt", "one.bin", len(content), body_digest([content]))]
+    assert form.key is None
+
+
+@pytest.mark.parametrize("end", [b"--", b"--\r\n"])
+@pytest.mark.parametrize("boundary", [b"xx", b"----WebKitFormBoundaryAbC", b"a b"])
+def test_the_boundary_makes_no_difference(boundary: bytes, end: bytes) -> None:
+    body = multipart(part('name="amount"', b"5"), boundary=boundary, end=end)
+    form = read(body, f'Multipart/Form-Data; boundary="{boundary.decode()}"')
+    assert form.digest() == read(multipart(part('name="amount"', b"5"))).digest()
+
+
+@pytest.mark.parametrize("name", ["csrfmiddlewaretoken", "idempotency_key"])
+def test_a_token_and_the_key_are_left_out_of_the_digest(name: str) -> None:
+    digests = {read(f"amount=5&{name}={value}".encode(), URLENCODED).digest() for value in ("a", "b")}
+    assert digests == {read(b"amount=5", URLENCODED).digest()}
+
+
+def test_the_last_hidden_key_counts() -> None:
+    assert read(b"idempotency_key=a&idempotency_key=b", URLENCODED).key == "b"
+
+
+def test_values_keep_their_order_within_a_field() -> None:
+    one, two, three = (read(body, URLENCODED).digest() for body in (b"a=1&b=2&a=3", b"a=1&a=3&b=2", b"a=3&b=2&a=1"))
+    assert one == two != three
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"a=1&b=2", b"b=2&a=1"),
+        (b"a=1", b"a=1&b="),
+        (b"a=%ff", b"a=%fe"),
+        (b"a=\xff", b"a=\xef\xbf\xbd"),
+        (b"ab=c", b"a=bc"),
+        (b"a=1&a=2", b"a=12"),
+    ],
+)
+def test_different_fields_are_different(one: bytes, other: bytes) -> None:
+    assert read(one, URLENCODED).digest() != read(other, URLENCODED).digest()
+
+
+def test_a_file_is_told_by_field_name_and_content() -> None:
+    files = [("a", "x", b"1"), ("b", "x", b"1"), ("a", "y", b"1"), ("a", "x", b"2"), ("a", "x", b"11")]
+    bodies = [multipart(part(f'name="{field}"; filename="{name}"', content)) for field, name, content in files]
+    bodies.append(multipart(part('name="a"', b"1")))
+    assert len({read(body).digest() for body in bodies}) == len(bodies)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"--xx",
+        b"--xx\r\n",
+        b"preamble\r\n" + multipart(part('name="a"', b"1")),
+        multipart(part('name="a"', b"1")) + b"epilogue",
+        multipart(part('name="a"', b"1"), end=b""),
+        multipart(part('name="a"', b"1"), boundary=b"yy"),
+        multipart(part('name="a"', b"1\r\n--xxx")),
+        multipart(part("filename=a", b"1")),
+        multipart(b"Content-Disposition: attachment; name=a\r\n\r\n1"),
+        multipart(b"no headers"),
+        multipart(part('name="a"', b"1")).replace(b"\r\n", b"\n"),
+    ],
+)
+def test_what_looks_odd_is_no_form(body: bytes) -> None:
+    assert read_form("multipart/form-data; boundary=xx", body) is None
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x"]
+)
+def test_without_a_boundary_there_is_no_form(content_type: str) -> None:
+    assert is_form(content_type)
+    assert read_form(content_type, multipart(part('name="a"', b"1"))) is None
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain; x=multipart/form-data"])
+def test_other_types_are_no_forms(content_type: str) -> None:
+    assert not is_form(content_type)
+
+
+@given(st.text(max_size=80), st.binary(max_size=200))
+def test_nothing_that_a_client_sends_raises(parameters: str, body: bytes) -> None:
+    for content_type in (URLENCODED, f"multipart/form-data; {parameters}", "multipart/form-data; boundary=xx"):
+        form = read_form(content_type, body)
+        assert form is None or form.digest()
+
+
+@given(st.lists(st.tuples(st.text("ab=&%+ü\r\n-x", min_size=1), st.binary(max_size=20)), max_size=4))
+def test_what_was_written_is_read(fields: list[tuple[str, bytes]]) -> None:
+    from urllib.parse import urlencode
+
+    form = read(urlencode(fields).encode(), URLENCODED)
+    assert form.fields == [(name, value.decode("utf-8", "surrogateescape")) for name, value in fields]

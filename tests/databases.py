@@ -1,0 +1,28 @@
+"""Another database for a test than the one that pytest-django made: real transactions, seen by every thread."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connections
+
+_migrated: set[str] = set()
+
+
+@contextmanager
+def installed(settings: dict[str, Any]) -> Iterator[None]:
+    """Within the block `default` is the database of these settings, in every thread; migrated, and empty after."""
+    configured = connections.configure_settings({DEFAULT_DB_ALIAS: settings})[DEFAULT_DB_ALIAS]
+    before = connections.settings[DEFAULT_DB_ALIAS], connections[DEFAULT_DB_ALIAS]
+    connections.settings[DEFAULT_DB_ALIAS] = configured
+    del connections[DEFAULT_DB_ALIAS]
+    try:
+        if settings["NAME"] not in _migrated:
+            call_command("migrate", verbosity=0)
+            _migrated.add(settings["NAME"])
+        yield
+        call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+    finally:
+        connections[DEFAULT_DB_ALIAS].close()
+        connections.settings[DEFAULT_DB_ALIAS], connections[DEFAULT_DB_ALIAS] = before

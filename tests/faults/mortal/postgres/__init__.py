@@ -1,0 +1,1 @@
+"""Django's own backend, with commits that one may not survive."""

@@ -1,0 +1,9 @@
+"""The backend that Django's `ENGINE` names."""
+
+from django.db.backends.postgresql import base
+
+from tests.faults.mortal.deaths import MortalCommit
+
+
+class DatabaseWrapper(MortalCommit, base.DatabaseWrapper):
+    """Dies around a commit."""
