@@ -55,8 +55,7 @@ class Choice:
         if any(spare(scope) for spare in self._predicates):
             return Chosen()
         for rule in self._rules:
-            methods = None if rule.methods is None else frozenset(rule.methods)
-            if rule.matches(path) and acts_on(config.policy(rule.bucket).bucket, method, methods):
+            if rule.matches(path) and rule.acts_on(config.policy(rule.bucket).bucket, method):
                 return Chosen((rule.bucket,), rule.path or str(getattr(rule.pattern, "pattern", "")))
         names = await resolved(self._default(scope)) if callable(self._default) else self._default
         names = (names,) if isinstance(names, str) else tuple(names or ())

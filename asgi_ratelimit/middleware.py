@@ -77,8 +77,8 @@ class RateLimitMiddleware:
             ending = CUT
             try:
                 await self._serve(scope, receive, passage.send, state)
-            except Exception:
-                ending = RAISED  # the application may have done its work all the same
+            except Exception:  # noted and raised again: the application may have done its work all the same
+                ending = RAISED
                 raise
             finally:
                 passage.leave()

@@ -10,7 +10,7 @@ from django.urls import ResolverMatch
 from django_ratelimit_gcra.labels import Label, Named
 from ratelimit_core import Config, Identity, Rule
 from ratelimit_core.buckets import Record, Undecorated
-from ratelimit_core.rules import acts_on, default_bucket
+from ratelimit_core.rules import default_bucket
 
 _APP = "django_ratelimit_gcra"
 
@@ -77,13 +77,9 @@ def rule_for(config: Config, request: HttpRequest) -> Rule | None:
     namespaces = [] if match is None else match.namespaces
     for rule in config.rules:
         covers = rule.matches(request.path_info, url_name, namespaces)
-        if covers and acts_on(config.policy(rule.bucket).bucket, request.method or "GET", _methods(rule)):
+        if covers and rule.acts_on(config.policy(rule.bucket).bucket, request.method or "GET"):
             return rule
     return None
-
-
-def _methods(rule: Rule) -> frozenset[str] | None:
-    return None if rule.methods is None else frozenset(rule.methods)
 
 
 def _stays_open(match: ResolverMatch | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ratelimit_core import gcra
 from ratelimit_core.answers import Answer
@@ -141,6 +141,9 @@ class Settled(NamedTuple):
     kept: bool
 
 
+_KEPT = ("config", "decisions", "marks", "route", "note", "kept", "held", "answer", "sought")
+
+
 class Admission:
     """One request's passage: its decisions, and what is needed to render and settle them. Never changed once made.
 
@@ -190,42 +193,22 @@ class Admission:
 
     def holding(self, held: tuple[Held, ...], answer: Answer | None, sought: Shield | None = None) -> "Admission":
         """The same admission, with a shield to settle or a stored answer to give."""
-        return Admission(
-            self.config,
-            self.decisions,
-            self.marks,
-            self.route,
-            self.note,
-            self.kept,
-            self.held + held,
-            self.answer if answer is None else answer,
-            len(held),
-            sought,
-        )
+        kept = self.answer if answer is None else answer
+        return self._with(held=self.held + held, answer=kept, fresh=len(held), sought=sought)
 
     def ruled(self, verdict: Verdict, answer: Answer | None = None, wait_us: int = 0) -> "Admission":
         """The same admission where a record beside the store knows better what became of the request."""
         known = self.decision
         ruled = known._replace(verdict=verdict, wait_us=wait_us)
-        decisions = tuple(ruled if one is known else one for one in self.decisions)
-        return Admission(
-            self.config, decisions, self.marks, self.route, self.note, self.kept, self.held, answer, sought=self.sought
-        )
+        return self._with(decisions=tuple(ruled if one is known else one for one in self.decisions), answer=answer)
 
     def without(self, settled: tuple[Held, ...]) -> "Admission":
         """The same admission once some of what it held is settled."""
-        held = tuple(one for one in self.held if one not in settled)
-        return Admission(
-            self.config,
-            self.decisions,
-            self.marks,
-            self.route,
-            self.note,
-            self.kept,
-            held,
-            self.answer,
-            sought=self.sought,
-        )
+        return self._with(held=tuple(one for one in self.held if one not in settled))
+
+    def _with(self, **changes: Any) -> "Admission":
+        """The same admission but for these arguments of its constructor; `fresh` is not kept."""
+        return Admission(**({name: getattr(self, name) for name in _KEPT} | changes))
 
     @property
     def allowed(self) -> bool:

@@ -62,6 +62,10 @@ class Rule:
         length = len(self.path or pattern)
         return self.url_name is not None, length, len(self.namespace or ""), self.methods is not None
 
+    def acts_on(self, bucket: Bucket, method: str) -> bool:
+        """Whether the rule's bucket acts on this method."""
+        return acts_on(bucket, method, None if self.methods is None else frozenset(self.methods))
+
     def matches(self, path: str, url_name: str | None = None, namespaces: Sequence[str] = ()) -> bool:
         """Whether the rule covers this place, whatever the method."""
         if (
