@@ -14,10 +14,15 @@ _DEEPEST = 100
 
 def is_serving(get_response: Any) -> bool:
     """False in a test environment, and on the handler of a test client; where a closure hides the handler, True."""
-    if hasattr(mail, "outbox"):  # only `setup_test_environment` makes it; DEBUG says nothing
+    if in_test_environment():
         return False
     handler = _handler_of(get_response)
     return handler is None or isinstance(handler, WSGIHandler | ASGIHandler)
+
+
+def in_test_environment() -> bool:
+    """Whether Django's or pytest's test runner set this process up; DEBUG says nothing about it."""
+    return hasattr(mail, "outbox")  # only `setup_test_environment` makes it
 
 
 def _handler_of(get_response: Any) -> BaseHandler | None:

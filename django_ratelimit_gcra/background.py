@@ -1,0 +1,105 @@
+"""Work beside the requests: a daemon thread that does one thing every so often, for as long as the process lives.
+
+It is started by whoever needs it, as often as they like; after a fork the child starts its own. Nothing runs in a test
+environment, where `work` is called by hand. At the end of the process the work is done once more.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from django.db import close_old_connections, connections
+
+from django_ratelimit_gcra.serving import in_test_environment
+
+_log = logging.getLogger("django_ratelimit_gcra")
+_LAST_S = 5.0
+
+
+class Background:
+    """Calls `work` every `every_s` seconds. What it raises is logged once a streak, and it is called again."""
+
+    def __init__(self, name: str, work: Callable[[], object], every_s: float) -> None:
+        self._name = name
+        self._work = work
+        self._every_s = every_s
+        self._begin_anew()
+        _known.add(self)
+        atexit.register(_end, weakref.ref(self))
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread was started in this process."""
+        return self._thread is not None
+
+    def start(self, *, in_tests: bool = False) -> None:
+        """Start the thread unless it runs; cheap enough for a request's path."""
+        if self._thread is None and (in_tests or not in_test_environment()):
+            with self._lock:
+                if self._thread is None and not self._stopping:
+                    self._thread = threading.Thread(target=self._run, name=f"ratelimit-{self._name}", daemon=True)
+                    self._thread.start()
+
+    def wake(self) -> None:
+        """Do the work now rather than later."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """End the thread, and do the work a last time if there was one; it does not start again."""
+        with self._lock:
+            self._stopping, thread = True, self._thread
+            self._wanted.set()
+        if thread is not None:
+            thread.join(_LAST_S)
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wanted.wait(self._every_s)
+            self._wanted.clear()
+            self._work_once()
+        connections.close_all()
+
+    def _work_once(self) -> None:
+        try:
+            close_old_connections()
+            self._work()
+            self._failing = False
+        except Exception:  # noqa: BLE001  # nobody above could do anything about it: it is logged, and tried again
+            if not self._failing:
+                _log.warning(
+                    "The limiter's %s failed; it is tried again, and this is not logged again.",
+                    self._name,
+                    exc_info=True,
+                )
+            self._failing = True
+            connections.close_all()
+
+    def _begin_anew(self) -> None:
+        """A child of a fork has no thread but its own, and its parent's locks may be held for ever."""
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._failing = False
+
+
+def _end(found: "weakref.ref[Background]") -> None:
+    background = found()
+    if background is not None:
+        background.stop()
+
+
+_known: "weakref.WeakSet[Background]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for background in _known:
+        background._begin_anew()  # noqa: SLF001  # our own
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,94 @@
+"""Work beside the requests: started once, never in tests unless asked, tried again after a failure, done at the end."""
+
+import logging
+import os
+import threading
+
+import pytest
+
+from django_ratelimit_gcra.background import Background
+
+SOON_S = 10.0
+
+
+class Work:
+    """Counts its calls, and fails the first `failures` times."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.calls = 0
+        self.called = threading.Semaphore(0)
+        self._failures = failures
+
+    def __call__(self) -> None:
+        self.calls += 1
+        self.called.release()
+        if self.calls <= self._failures:
+            raise ValueError("the database is gone")
+
+    def wait(self) -> None:
+        assert self.called.acquire(timeout=SOON_S), "the work was not done"
+
+
+def test_nothing_runs_in_a_test_environment() -> None:
+    background = Background("test", Work(), every_s=0)
+    background.start()
+    assert not background.running
+
+
+def test_it_works_again_and_again_in_one_thread() -> None:
+    work = Work()
+    background = Background("test", work, every_s=0.001)
+    for _ in range(5):
+        background.start(in_tests=True)
+    assert [thread.name for thread in threading.enumerate()].count("ratelimit-test") == 1
+    for _ in range(3):
+        work.wait()
+    background.stop()
+    assert not background.running
+
+
+def test_it_can_be_woken_and_works_a_last_time_when_it_is_stopped() -> None:
+    work = Work()
+    background = Background("test", work, every_s=3600)
+    background.start(in_tests=True)
+    background.wake()
+    work.wait()
+    before = work.calls
+    background.stop()
+    assert work.calls == before + 1
+    background.start(in_tests=True)
+    assert not background.running
+
+
+def test_stopping_what_never_started_does_nothing() -> None:
+    work = Work()
+    Background("test", work, every_s=3600).stop()
+    assert work.calls == 0
+
+
+def test_a_failure_is_logged_once_and_the_work_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work(failures=3)
+    background = Background("test", work, every_s=0.001)
+    with caplog.at_level(logging.WARNING, "django_ratelimit_gcra"):
+        background.start(in_tests=True)
+        for _ in range(5):
+            work.wait()
+        background.stop()
+    assert [record.getMessage() for record in caplog.records].count(
+        "The limiter's test failed; it is tried again, and this is not logged again."
+    ) == 1
+
+
+def test_a_child_of_a_fork_has_no_thread_and_starts_its_own() -> None:
+    background = Background("test", Work(), every_s=3600)
+    background.start(in_tests=True)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - another process
+        inherited = background.running
+        background.start(in_tests=True)
+        os.write(write, f"{inherited} {background.running}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100) == b"False True"
+    background.stop()
