@@ -26,7 +26,8 @@ class Background:
         self._name = name
         self._work = work
         self._every_s = every_s
-        self._begin_anew()
+        self._thread: threading.Thread | None = None
+        self.begin_anew()
         _known.add(self)
         atexit.register(_end, weakref.ref(self))
 
@@ -78,9 +79,9 @@ class Background:
             self._failing = True
             connections.close_all()
 
-    def _begin_anew(self) -> None:
+    def begin_anew(self) -> None:
         """A child of a fork has no thread but its own, and its parent's locks may be held for ever."""
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._stopping = False
@@ -98,7 +99,7 @@ _known: "weakref.WeakSet[Background]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for background in _known:
-        background._begin_anew()  # noqa: SLF001  # our own
+        background.begin_anew()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
