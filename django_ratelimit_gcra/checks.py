@@ -70,7 +70,12 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    return [*viewchecks.messages(config, has_middleware=_below() is not None), *recordchecks.messages(config)]
+    present = _below() is not None
+    return [
+        *viewchecks.messages(config, has_middleware=present),
+        *shieldchecks.of_views(config, has_middleware=present),
+        *recordchecks.messages(config),
+    ]
 
 
 @register(TAG, deploy=True)

@@ -245,6 +245,16 @@ class Breaking(APIView):
         raise ValueError
 
 
+def turns_away(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A decorator that answers in the view's place when it is asked to."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        return redirect("/confirm/") if "X-Away" in request.headers else view(request)
+
+    return guarded
+
+
 @ratelimit("financial")
 @ratelimit("write", scope="s")
 def twice_limited(request: Any) -> HttpResponse:
@@ -259,9 +269,11 @@ seen: list[str | None] = []
 
 urlpatterns = [
     path("breaks/", breaks),
+    path("turned-away/", turns_away(ratelimit("financial")(looks))),
     path("rest-breaks/", Breaking.as_view()),
     path("twice-limited/", twice_limited),
     path("pay/", ratelimit("financial")(paid)),
+    path("for-the-company/", ratelimit("financial", identity=lambda request: "company")(paid)),
     path("bookings/<int:pk>/pay/", ratelimit("financial")(paid)),
     path("reads/", ratelimit("financial")(reads)),
     path("reads-body/", ratelimit("financial")(reads_body)),
