@@ -63,6 +63,9 @@ def ends(request: Any, how: str) -> HttpResponseBase:
     if how == "declined":
         request.ratelimit.release("declined")
         return HttpResponse("use another card")
+    if how == "asks-for-3-d-secure":
+        request.ratelimit.release("the bank asks for another step")
+        return JsonResponse({"client_secret": f"secret {calls['paid']}"}, status=402)
     if how == "released-and-broken":
         request.ratelimit.release("declined")
         return HttpResponse(status=500)

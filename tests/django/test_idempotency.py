@@ -256,6 +256,24 @@ def test_a_definite_refusal_is_replayed_under_an_explicit_key_only(
     assert (replay.status_code, replay.content, is_replay(replay)) == (int(status), b"run 3", True)
 
 
+@pytest.mark.parametrize("status", ["402", "409", "410", "422"])
+def test_the_unit_of_a_definite_refusal_is_not_given_back(browser: Client, clock: ManualClock, status: str) -> None:
+    """Card testing stays limited."""
+    browser.post(f"/ends/{status}/")
+    again = browser.post(f"/ends/{status}/")
+    assert (again.status_code, again.headers["Retry-After"], runs()) == (429, "12", 1)
+
+
+@pytest.mark.parametrize("options", [{}, keyed("k1")], ids=["derived", "explicit"])
+def test_an_answer_that_asks_for_another_step_is_not_kept(browser: Client, clock: ManualClock, options: Any) -> None:
+    """ "Needs 3-D Secure" was cached for a day, with its client secret."""
+    secrets = []
+    for _ in range(2):
+        secrets.append(browser.post("/ends/asks-for-3-d-secure/", **options).json()["client_secret"])
+        clock.advance_us(12 * SECOND)
+    assert secrets == ["secret 1", "secret 2"]
+
+
 def test_a_redirect_is_replayed_as_one(browser: Client, clock: ManualClock) -> None:
     for replayed in (False, True):
         response = browser.post("/ends/redirects/")
