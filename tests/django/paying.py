@@ -71,12 +71,8 @@ def ends(request: Any, how: str) -> HttpResponseBase:
         return HttpResponse(status=500)
     if how == "breaks-commit":
         Token.objects.create(user_id=-1)  # a foreign key that is looked at when the transaction ends
-    if how == "redirects":
-        return redirect("/thanks/")
-    if how == "streams":
-        return StreamingHttpResponse(iter(["a", "b"]))
-    if how == "long":
-        return HttpResponse(LONG)
+    if how in _ANSWERS:
+        return _ANSWERS[how]()
     if how == "template":
         return TemplateResponse(request, "django_ratelimit_gcra/denied.html", {"denial": {"title": calls["paid"]}})
     if how == "cookie":
@@ -86,6 +82,11 @@ def ends(request: Any, how: str) -> HttpResponseBase:
     return HttpResponse(f"run {calls['paid']}", status=int(how) if how.isdecimal() else 201)
 
 
+_ANSWERS: dict[str, Callable[[], HttpResponseBase]] = {
+    "redirects": lambda: redirect("/thanks/"),
+    "streams": lambda: StreamingHttpResponse(iter(["a", "b"])),
+    "long": lambda: HttpResponse(LONG),
+}
 _RAISES: dict[str, BaseException] = {
     "raises": RuntimeError("the processor hung up"),
     "exits": SystemExit(),
