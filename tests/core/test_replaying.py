@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,9 @@ from ratelimit_core.stores import MemoryStore
 from ratelimit_core.testing import ManualClock
 from tests.core import brute
 from tests.core.traffic import START_US, plain, traffic
+from tests.doors import access_log
 
-PERIODS = {1: "s", 60: "m", 3_600: "h"}
+PERIODS = {1: "s", 60: "m", 3_600: "h", 86_400: "d"}
 SECOND_US = 1_000_000
 
 
@@ -50,6 +52,15 @@ def test_the_random_pairs_of_these_tests_refuse_some_and_not_all() -> None:
     assert sum(0 < share < 1 for share in shares) > 10
 
 
+@pytest.mark.parametrize("limits", [[(60, 60, 10)], [(6, 60, 6), (24, 86_400, 24)], [(7, 3_600, 9)]])
+def test_a_real_log_is_refused_as_the_brute_force_refuses_it(limits: list[brute.Limit]) -> None:
+    log = access_log.read_copy()
+    arrivals = [Arrival(request.time * SECOND_US, request.address) for request in log]
+    expected = brute.refused_by([(Fraction(request.time), request.address, 1) for request in log], limits)
+    assert replay(arrivals, [quota(limit) for limit in limits]).refused_by == expected
+    assert expected.total() > 60
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_several_quotas_charge_all_or_none(seed: int) -> None:
     rng = random.Random(seed)
@@ -75,9 +86,10 @@ def test_a_replay_refuses_what_enforcement_on_a_store_refuses(quotas: list[str])
     assert refused
 
 
-def test_what_costs_nothing_is_never_refused_and_what_costs_more_than_the_burst_always() -> None:
-    costs = [3, 0, 4, 0, 3]
-    found = replay([Arrival(START_US, "user:1", cost) for cost in costs], [Quota.parse("1/d:3")])
+@pytest.mark.parametrize("quotas", [["1/d:3"], ["1/d:3", "60/m:9"]])
+def test_what_costs_nothing_is_never_refused_and_what_costs_more_than_the_burst_always(quotas: list[str]) -> None:
+    arrivals = [Arrival(START_US, "user:1", cost) for cost in (3, 0, 4, 0, 3)]
+    found = replay(arrivals, [Quota.parse(text) for text in quotas])
     assert (found.requests, found.refused) == (5, 2)
 
 
