@@ -31,3 +31,98 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.identity} {self.name[:12]}"
+
+
+class DecisionMinute(models.Model):
+    """What one bucket decided on one route within a minute; every process adds to the same row.
+
+    `blocked` were refused, `would_block` would have been but for the mode: a refusal is in one of the two. `replayed`
+    got an earlier answer again. The `wait_` columns count the refusals by how long to wait, up to so many seconds;
+    those that waiting can't help are in none. `lost` are events of which a part could not be kept.
+    """
+
+    minute = models.DateTimeField(_("minute"), db_index=True)
+    bucket = models.CharField(_("bucket"), max_length=32)
+    route = models.CharField(_("route"), max_length=200)
+    requests = models.PositiveBigIntegerField(_("requests"), default=0)
+    enforced = models.PositiveBigIntegerField(_("enforced"), default=0)
+    blocked = models.PositiveBigIntegerField(_("blocked"), default=0)
+    would_block = models.PositiveBigIntegerField(_("would be blocked"), default=0)
+    replayed = models.PositiveBigIntegerField(_("replayed"), default=0)
+    degraded = models.PositiveBigIntegerField(_("degraded"), default=0)
+    wait_1 = models.PositiveBigIntegerField(_("waits up to 1 s"), default=0)
+    wait_2 = models.PositiveBigIntegerField(_("waits up to 2 s"), default=0)
+    wait_5 = models.PositiveBigIntegerField(_("waits up to 5 s"), default=0)
+    wait_10 = models.PositiveBigIntegerField(_("waits up to 10 s"), default=0)
+    wait_30 = models.PositiveBigIntegerField(_("waits up to 30 s"), default=0)
+    wait_60 = models.PositiveBigIntegerField(_("waits up to 60 s"), default=0)
+    wait_120 = models.PositiveBigIntegerField(_("waits up to 120 s"), default=0)
+    wait_300 = models.PositiveBigIntegerField(_("waits up to 300 s"), default=0)
+    wait_more = models.PositiveBigIntegerField(_("longer waits"), default=0)
+    lost = models.PositiveBigIntegerField(_("lost"), default=0)
+
+    class Meta:
+        """One row a minute, bucket and route; in the order in which reports read them."""
+
+        verbose_name = _("decisions of a minute")
+        verbose_name_plural = _("decisions by minute")
+        default_permissions = ()  # the dashboard shows them, under its own
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "minute", "route"], name="ratelimit_decision_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.bucket} {self.route}"
+
+
+class IdentityMinute(models.Model):
+    """One identity that was refused, or would have been, within a minute; of each minute only the worst.
+
+    `identity` is spelled as RATE_LIMIT_RECORD_IDENTITIES says, `route` is where it was refused most.
+    """
+
+    minute = models.DateTimeField(_("minute"), db_index=True)
+    bucket = models.CharField(_("bucket"), max_length=32)
+    identity = models.CharField(_("identity"), max_length=200)
+    route = models.CharField(_("route"), max_length=200)
+    requests = models.PositiveBigIntegerField(_("requests"), default=0)
+    blocked = models.PositiveBigIntegerField(_("blocked"), default=0)
+    would_block = models.PositiveBigIntegerField(_("would be blocked"), default=0)
+
+    class Meta:
+        """One row a minute, bucket and identity; the index is for one identity's time line."""
+
+        verbose_name = _("refused identity of a minute")
+        verbose_name_plural = _("refused identities by minute")
+        default_permissions = ()  # the dashboard shows them, under its own
+        constraints = [
+            models.UniqueConstraint(fields=["bucket", "minute", "identity"], name="ratelimit_identity_minute"),
+        ]
+        indexes = [models.Index(fields=["bucket", "identity", "minute"], name="ratelimit_identity_line")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.bucket} {self.identity}"
+
+
+class ArrivalSample(models.Model):
+    """Who came when to a bucket: the arrivals that one process saw from a share of all identities.
+
+    `data` is what `recording.packing.pack` makes; identities are in it as keyed hashes.
+    """
+
+    minute = models.DateTimeField(_("minute"), db_index=True)
+    bucket = models.CharField(_("bucket"), max_length=32)
+    share = models.FloatField(_("share"))
+    arrivals = models.PositiveIntegerField(_("arrivals"))
+    data = models.BinaryField(_("data"))
+
+    class Meta:
+        """Read by bucket and time."""
+
+        verbose_name = _("arrival sample")
+        verbose_name_plural = _("arrival samples")
+        default_permissions = ()  # the dashboard shows them, under its own
+        indexes = [models.Index(fields=["bucket", "minute"], name="ratelimit_arrivals")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.bucket}"
