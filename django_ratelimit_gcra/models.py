@@ -126,3 +126,52 @@ class ArrivalSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M} {self.bucket}"
+
+
+class PolicyOverride(models.Model):
+    """A policy that was changed at run time: one row a change, kept as history; only `switching` writes here.
+
+    A row is in force until it expires or is undone; then what stood before it stands again. What it leaves None is left
+    to older rows in force and to the settings. A row without a bucket is the kill switch.
+    """
+
+    bucket = models.CharField(_("bucket"), max_length=32, blank=True)
+    mode = models.CharField(_("mode"), max_length=10, null=True)  # noqa: DJ001 - None leaves it as it is
+    canary_percent = models.FloatField(_("share of a canary, in percent"), null=True)
+    quotas = models.JSONField(_("quotas"), null=True)
+    reason = models.CharField(_("reason"), max_length=500)
+    by = models.CharField(_("by"), max_length=200)
+    created = models.DateTimeField(_("created"))
+    expires = models.DateTimeField(_("expires"), null=True)
+    undone = models.DateTimeField(_("undone"), null=True)
+    undone_by = models.CharField(_("undone by"), max_length=200, blank=True)
+    undone_reason = models.CharField(_("reason of undoing"), max_length=500, blank=True)
+
+    class Meta:
+        """Who may look, switch, and take a protection away."""
+
+        verbose_name = _("policy override")
+        verbose_name_plural = _("policy overrides")
+        default_permissions = ["view"]
+        permissions = [
+            ("view_dashboard", "Can view the dashboard of rate limits"),
+            ("view_identities", "Can see whom the rate limits refuse"),
+            ("switch_policy", "Can switch the policy of a bucket"),
+            ("weaken_policy", "Can weaken a bucket that is shielded or fails closed"),
+            ("reset_live", "Can reset what somebody has spent or holds"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.bucket or 'kill switch'}"
+
+
+class Dashboard(PolicyOverride):
+    """The dashboard's place in the admin: no table of its own; whoever may view it sees it in the index."""
+
+    class Meta:
+        """The permission to view is the override's `view_dashboard`."""
+
+        proxy = True
+        verbose_name = _("dashboard")
+        verbose_name_plural = _("dashboard")
+        default_permissions = ()
