@@ -76,7 +76,7 @@ class Desk(NamedTuple):
             "rights": {right.name.lower(): self.may(right) for right in Right},
             **context,
         }
-        self.request.current_app = self.site.name  # type: ignore[attr-defined]  # as Django's own admin views do
+        self.request.current_app = self.site.name  # as Django's own admin views do
         return TemplateResponse(self.request, f"{APP}/dashboard/{template}", whole)
 
 
