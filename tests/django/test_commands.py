@@ -167,6 +167,14 @@ def test_status_shows_no_password(settings: Any) -> None:
     assert "hunter3" not in printed + error
 
 
+def test_status_shows_the_door_s_own_settings_but_no_token(settings: Any) -> None:
+    settings.RATE_LIMIT_METRICS_TOKEN = "t0ken-of-the-tests"
+    shown = {row["name"]: (row["value"], row["source"]) for row in status()["settings"]}
+    assert shown["RATE_LIMIT_METRICS"] == (False, "default")
+    assert shown["RATE_LIMIT_METRICS_TOKEN"] == ("(set)", "setting")
+    assert settings.RATE_LIMIT_METRICS_TOKEN not in run("ratelimit_status")
+
+
 def test_status_counts_forwarding_headers_that_were_ignored(settings: Any, namespace: str) -> None:
     settings.RATE_LIMIT_NAMESPACE = namespace
     runtime.limiter().admit(RequestInfo(peer="10.0.0.1", forwarded_for=("203.0.113.9",)), "read")

@@ -50,8 +50,10 @@ def status(limiter: Limiter) -> dict[str, Any]:
     config = limiter.config
     sources = conf.sources()
     described = limiter.describe()
+    core = [_setting(config, name, sources.get(name, "default")) for name in ATTRIBUTES]
+    own = [_own_setting(own, sources.get(own.name, "default")) for own in conf.OWN_SETTINGS.values()]
     return {
-        "settings": [_setting(config, name, sources.get(name, "default")) for name in ATTRIBUTES],
+        "settings": [*core, *own],
         "buckets": [_bucket(policy, sources) for policy in config.policies.values()],
         "rules": [_rule(rule) for rule in config.rules],
         "store": {**_mapping(described["store"]), **_ping(limiter)},
@@ -81,6 +83,11 @@ def _setting(config: Config, name: str, source: str) -> dict[str, Any]:
     elif name == "RATE_LIMIT_STORE_URL":
         value = _without_secrets(config.store_url)
     return {"name": name, "value": value, "source": source}
+
+
+def _own_setting(own: conf.Own[object], source: str) -> dict[str, Any]:
+    value = own.value()
+    return {"name": own.name, "value": "(set)" if own.secret and value is not None else value, "source": source}
 
 
 def _without_secrets(url: str) -> str:
