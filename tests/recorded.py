@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-
 from typing import TYPE_CHECKING, TypeVar
 
 import django

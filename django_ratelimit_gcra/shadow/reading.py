@@ -15,7 +15,7 @@ _Row = TypeVar("_Row", ArrivalSample, DecisionMinute, IdentityMinute)
 _MINUTE = timedelta(minutes=1)
 
 # Literally the condition of an index: SQLite would not know it in a parameter.
-REFUSED = RawSQL("blocked > 0 OR would_block > 0", (), output_field=BooleanField())  # noqa: S611 - no values in it
+REFUSED = RawSQL("blocked > 0 OR would_block > 0", (), output_field=BooleanField())
 
 
 class Share(NamedTuple):
