@@ -170,7 +170,7 @@ class PolicyOverride(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.pk}: {self.bucket or 'kill switch'}"
+        return f"override {self.pk} of {self.bucket or 'the kill switch'}"
 
 
 class Dashboard(PolicyOverride):

@@ -103,7 +103,6 @@ def _whatif(
     worst: Sequence[Share],
 ) -> WhatIf:
     requests, identities, refused, touched = (
-        round(number / share)
-        for number in (replayed.requests, replayed.identities, replayed.refused, replayed.touched)
+        round(number / share) for number in (replayed.requests, replayed.identities, replayed.refused, replayed.touched)
     )
     return WhatIf(quotas, since, until, requests, identities, refused, touched, share, worst)
