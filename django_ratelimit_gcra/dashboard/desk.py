@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra.switching import User
 from ratelimit_core import Config
 from ratelimit_core.config import Policy
 
@@ -44,6 +45,11 @@ class Desk(NamedTuple):
     def who(self) -> str:
         """The reader, as written down beside what they change."""
         return f"{self.request.user}, admin"
+
+    @property
+    def user(self) -> User:
+        """The reader, whom `switching` asks for permissions."""
+        return cast("User", self.request.user)
 
     def may(self, right: Right) -> bool:
         """Whether the reader has this permission."""

@@ -8,8 +8,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from django_ratelimit_gcra import conf, shadow
-from django_ratelimit_gcra.dashboard import export, spans
+from django_ratelimit_gcra import conf, runtime, shadow
+from django_ratelimit_gcra.dashboard import export, spans, switches
 from django_ratelimit_gcra.dashboard.charts import Frame
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
 from django_ratelimit_gcra.dashboard.figures import Figure, described, figures, traffic
@@ -49,7 +49,12 @@ def overview(desk: Desk) -> TemplateResponse:
     """Every bucket."""
     what = asked(desk.request)
     cards = [_card(desk, name, what) for name in desk.config.policies]
-    context = {"cards": cards, "enabled": desk.config.enabled, **_times(desk, what, "changelist")}
+    context = {
+        "cards": cards,
+        "enabled": desk.config.enabled,
+        "troubles": switches.troubles(),
+        **_times(desk, what, "changelist"),
+    }
     return desk.page("overview.html", "Rate limits", context)
 
 
@@ -58,7 +63,7 @@ def _card(desk: Desk, name: str, what: Asked) -> Card:
     report = shadow.report(name, what.since, what.until, what.span.points)
     frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), height=150)
     return Card(
-        standing(policy, conf.sources()),
+        standing(policy, conf.sources(), runtime.layers()),
         figures(report),
         traffic(frame, report.series, what.since, what.until),
         report.sentence if report.looks_like else "",
@@ -73,13 +78,14 @@ def bucket(desk: Desk, name: str) -> TemplateResponse:
     report = shadow.report(name, what.since, what.until, what.span.points)
     frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), width=960, height=240)
     context = {
-        "standing": standing(policy, conf.sources()),
+        "standing": standing(policy, conf.sources(), runtime.layers()),
         "report": report,
         "figures": figures(report),
         "chart": traffic(frame, report.series, what.since, what.until),
         "identities": report.identities if desk.may(Right.IDENTITIES) else None,
         "identity_url": desk.url("identity", name, span=what.span.name),
         "readiness": shadow.readiness(name, desk.config) if policy.mode is Mode.SHADOW and not what.live else None,
+        "history": switches.entries(desk, switches.of_bucket(name)),
         "links": {page: desk.url(page, name) for page in ("what_if", "switch", "report")},
         **_times(desk, what, "bucket", name),
     }

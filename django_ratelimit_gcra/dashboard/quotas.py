@@ -13,8 +13,8 @@ class QuotasForm(forms.Form):
 
     def __init__(self, bucket: Bucket, data: Mapping[str, Any] | None = None, **options: Any) -> None:
         written = self.written(bucket.quotas)
-        given = {name: data[name] for name in data} if data is not None else {}
-        super().__init__({**written, **given} if data is not None else None, initial=written, **options)
+        given = None if data is None else {**written, **{name: data[name] for name in data}}
+        super().__init__(given, **{"initial": written, **options})
         self._number = len(bucket.quotas)
         for index in range(self._number):
             which = f" {index + 1}" if self._number > 1 else ""

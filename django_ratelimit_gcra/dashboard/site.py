@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
-from django_ratelimit_gcra.dashboard import pages, whatif
+from django_ratelimit_gcra.dashboard import pages, switches, whatif
 from django_ratelimit_gcra.dashboard.desk import PREFIX, Desk, Right
 from django_ratelimit_gcra.decorators import exempt
 from django_ratelimit_gcra.models import Dashboard
@@ -26,6 +26,10 @@ _PAGES: tuple[tuple[str, str, Page], ...] = (
     ("bucket/<str:name>/identity/", "identity", pages.identity),
     ("bucket/<str:name>/report.csv", "report", pages.report),
     ("bucket/<str:name>/what-if/", "what_if", whatif.page),
+    ("bucket/<str:name>/switch/", "switch", switches.switch),
+    ("kill/", "kill", switches.kill),
+    ("history/", "history", switches.history),
+    ("history/<int:pk>/undo/", "undo", switches.undo),
 )
 
 
@@ -56,7 +60,7 @@ class DashboardAdmin(Base):
     def _view(self, page: Page) -> Page:
         """Behind the admin's login and the permission to view, and never limited: it is where limits are undone."""
 
-        def view(request: HttpRequest, **arguments: str) -> HttpResponseBase:
+        def view(request: HttpRequest, **arguments: object) -> HttpResponseBase:
             desk = Desk(request, self.admin_site)
             desk.demand(Right.VIEW)
             return page(desk, **arguments)

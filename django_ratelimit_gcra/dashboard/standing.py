@@ -1,8 +1,11 @@
 """How a bucket stands: its mode in words, where that comes from, its quotas, what shields it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from django.utils import timezone
+
+from django_ratelimit_gcra.layers import Layer
 from ratelimit_core import Bucket
 from ratelimit_core.buckets import Mode, StoreDown
 from ratelimit_core.config import Policy, Source
@@ -13,7 +16,6 @@ _GIVEN_BY = {
     Source.SHADOW_BUCKET: ("RATE_LIMIT_SHADOW_{}", "RATE_LIMIT_SHADOW_AUTH"),
     Source.KILL_SWITCH: ("RATE_LIMIT_ENABLED",),
 }
-_SWITCHED = {Source.OVERRIDE: "switched here", Source.KILL_SWITCH: "the kill switch"}
 
 
 class Standing(NamedTuple):
@@ -27,12 +29,17 @@ class Standing(NamedTuple):
     notes: str
 
 
-def standing(policy: Policy, sources: Mapping[str, str]) -> Standing:
-    """The policy in words; `sources` say where each setting was given (`conf.sources()`)."""
+def standing(policy: Policy, sources: Mapping[str, str], layers: Sequence[Layer]) -> Standing:
+    """The policy in words; `sources` say where each setting was given, `layers` what was switched, newest first."""
     bucket = policy.bucket
     quotas = ", ".join(map(str, bucket.quotas))
     return Standing(
-        bucket.name, policy.mode, mode_words(policy), _source(policy, sources), quotas, ", ".join(_notes(bucket))
+        bucket.name,
+        policy.mode,
+        mode_words(policy),
+        _source(policy, sources, layers),
+        quotas,
+        ", ".join(_notes(bucket)),
     )
 
 
@@ -41,12 +48,18 @@ def mode_words(policy: Policy) -> str:
     return f"canary {policy.bucket.canary_percent:g} %" if policy.mode is Mode.CANARY else str(policy.mode)
 
 
-def _source(policy: Policy, sources: Mapping[str, str]) -> str:
+def _source(policy: Policy, sources: Mapping[str, str], layers: Sequence[Layer]) -> str:
     names = (name.format(policy.bucket.name.upper()) for name in _GIVEN_BY.get(policy.source, ()))
     given = next((name for name in names if name in sources), None)
-    if given is None:
-        return _SWITCHED.get(policy.source, "default")
-    return f"{given} ({sources[given]})"
+    if given is not None:
+        return f"from {given} ({sources[given]})"
+    wanted = "" if policy.source is Source.KILL_SWITCH else policy.bucket.name
+    layer = next((one for one in layers if one.bucket == wanted and one.override.mode is not None), None)
+    if layer is None or policy.source not in {Source.OVERRIDE, Source.KILL_SWITCH}:
+        return "by default"
+    what = "by the kill switch: " if policy.source is Source.KILL_SWITCH else "switched by "
+    until = "" if layer.expires is None else f", until {timezone.localtime(layer.expires):%d %b %H:%M}"
+    return f"{what}{layer.by}, {timezone.localtime(layer.created):%d %b %H:%M}{until}"
 
 
 def _notes(bucket: Bucket) -> Iterator[str]:
