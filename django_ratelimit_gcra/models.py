@@ -1,6 +1,7 @@
 """What this app keeps in the database."""
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -171,6 +172,13 @@ class PolicyOverride(models.Model):
 
     def __str__(self) -> str:
         return f"override {self.pk} of {self.bucket or 'the kill switch'}"
+
+    @property
+    def standing(self) -> str:
+        """What has become of it."""
+        if self.undone is not None:
+            return "undone"
+        return "expired" if self.expires is not None and self.expires <= timezone.now() else "in force"
 
 
 class Dashboard(PolicyOverride):

@@ -74,16 +74,16 @@ class _Watch:
         self.failures = 0
         self.refreshed: datetime | None = None
 
-    def begin_anew(self) -> None:
-        """In the child of a fork: what was read stays, the rest is the parent's."""
-        self.__init__(self.reading)  # type: ignore[misc]  # every name that refers to it must see it
+    def begin_anew(self, reading: Reading) -> None:
+        """Keep what was read, and nothing else: locks and failures may be those of the parent of a fork."""
+        self.__init__(reading)  # type: ignore[misc]  # every name that refers to it must see it
 
     def look(self) -> None:
         """What the thread does once a second."""
         try:
             mark, now_s = _mark(), time.monotonic()
             told = mark is None or mark != self._mark
-            if now_s >= self._not_before_s and (told or now_s >= self._due_s) and _has_database():
+            if now_s >= self._not_before_s and (told or now_s >= self._due_s):
                 self._read(mark, now_s)
         finally:
             self.looked.set()
@@ -97,6 +97,8 @@ class _Watch:
 
     def refresh(self) -> bool:
         """Read the rows and adopt what they say; False where they can't be read, and all stays as it was."""
+        if not _has_database():
+            return True
         with self._lock:
             self._begun += 1
             begun = self._begun
@@ -150,6 +152,12 @@ def serve() -> None:
 def refresh() -> bool:
     """Read the rows now and adopt what they say; False where they can't be read, and all stays as it was."""
     return _watch.refresh()
+
+
+def forget() -> None:
+    """As in a process that has read nothing yet: for tests, whose rows are rolled back."""
+    _watch.begin_anew(Reading((), {}))
+    runtime.adopt(())
 
 
 def state() -> State:
@@ -210,7 +218,7 @@ def _has_database() -> bool:
 def _after_fork() -> None:
     """A child of a process that serves is about to serve: it must not wait for its first request to look."""
     serves = _watch.looked.is_set()
-    _watch.begin_anew()
+    _watch.begin_anew(_watch.reading)
     if serves:
         _background.start()
 

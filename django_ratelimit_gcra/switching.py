@@ -61,8 +61,8 @@ def undo(row: PolicyOverride | int, reason: str, by: str, user: User | None = No
         found = _standing_row(row if isinstance(row, int) else row.pk)
         standing = overrides.load()
         _permit(user, standing, [layer for layer in standing if layer.pk != found.pk])
-        found.undone, found.undone_by = timezone.now(), _words("by", by, _LONGEST_NAME)
-        found.undone_reason = _words("reason", reason, LONGEST_REASON)
+        found.undone, found.undone_by = timezone.now(), words("by", by, _LONGEST_NAME)
+        found.undone_reason = words("reason", reason, LONGEST_REASON)
         changed = {"undone": found.undone, "undone_by": found.undone_by, "undone_reason": found.undone_reason}
         rows = PolicyOverride.objects.using(overrides.alias()).filter(pk=found.pk, undone=None)
         if not rows.update(**changed):
@@ -115,7 +115,7 @@ def preview(bucket: str, change: Override) -> Config:
 def _add(row: PolicyOverride, change: Override, standing: tuple[Layer, ...], user: User | None) -> None:
     _permit(user, standing, (_layer(row, runtime.base_config()), *standing))
     row.save(using=overrides.alias(), force_insert=True)
-    _noted(row, described(row.bucket, change, row.expires), row.reason, row.by, user)
+    _noted(row, described(row.bucket, change, aware(row.expires)), row.reason, row.by, user)
 
 
 def _check(base: Config, bucket: str, change: Override) -> None:
@@ -146,8 +146,8 @@ def _row(bucket: str, change: Override, reason: str, by: str, expires: datetime 
         mode=None if change.mode is None else change.mode.value,
         canary_percent=change.canary_percent,
         quotas=_texts(change),
-        reason=_words("reason", reason, LONGEST_REASON),
-        by=_words("by", by, _LONGEST_NAME),
+        reason=words("reason", reason, LONGEST_REASON),
+        by=words("by", by, _LONGEST_NAME),
         created=timezone.now(),
         expires=_end(expires),
     )
@@ -167,10 +167,8 @@ def _standing_row(pk: int) -> PolicyOverride:
     row = PolicyOverride.objects.using(overrides.alias()).filter(pk=pk).first()
     if row is None:
         raise _unknown(pk, "there is none of this number")
-    if row.undone is not None:
-        raise _unknown(pk, f"it was undone by {row.undone_by}")
-    if row.expires is not None and row.expires <= timezone.now():
-        raise _unknown(pk, "it has expired")
+    if row.standing != "in force":
+        raise _unknown(pk, f"this one is {row.standing}")
     return row
 
 
@@ -188,7 +186,7 @@ def _permit(user: User | None, before: Sequence[Layer], after: Sequence[Layer]) 
             raise PermissionDenied(f"{permission} is needed" + (f": this weakens {', '.join(weak)}" if weak else ""))
 
 
-def _words(what: str, text: str, most: int) -> str:
+def words(what: str, text: str, most: int) -> str:
     """Text that can be stored and shown in one line."""
     words = " ".join(str(text).split())
     if not words or len(words) > most or any(unicodedata.category(one) in {"Cc", "Cs"} for one in words):
