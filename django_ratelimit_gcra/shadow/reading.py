@@ -15,7 +15,7 @@ _Row = TypeVar("_Row", ArrivalSample, DecisionMinute, IdentityMinute)
 _MINUTE = timedelta(minutes=1)
 
 # Literally the condition of an index: SQLite would not know it in a parameter.
-REFUSED = RawSQL("blocked > 0 OR would_block > 0", (), output_field=BooleanField())  # noqa: S611 - no values in it
+REFUSED = RawSQL("blocked > 0 OR would_block > 0", (), output_field=BooleanField())
 
 
 class Share(NamedTuple):
@@ -66,7 +66,7 @@ def rows_of(model: type[_Row], bucket: str, since: datetime, until: datetime) ->
 def sums(rows: "QuerySet[Any]", by: str, names: Sequence[str]) -> Iterator[Sequence[Any]]:
     """For each value of `by`: the value, and the sums of these columns."""
     added = {f"sum_{name}": Sum(name) for name in names}
-    return rows.order_by().values(by).annotate(**added).values_list(by, *added).iterator(chunk_size=10_000)
+    yield from rows.order_by().values(by).annotate(**added).values_list(by, *added).iterator(chunk_size=10_000)
 
 
 def refused_identities(bucket: str, since: datetime, until: datetime) -> Iterator[Refused]:

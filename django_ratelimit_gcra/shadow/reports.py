@@ -12,7 +12,17 @@ from django.db.models import QuerySet
 from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 from django_ratelimit_gcra.recording.tally import COUNTS, WAIT_COLUMNS
 from django_ratelimit_gcra.shadow.causes import LooksLike, verdict
-from django_ratelimit_gcra.shadow.reading import REFUSED, Refused, Share, Span, percentile, refused_identities, rows_of, shares, sums
+from django_ratelimit_gcra.shadow.reading import (
+    REFUSED,
+    Refused,
+    Share,
+    Span,
+    percentile,
+    refused_identities,
+    rows_of,
+    shares,
+    sums,
+)
 
 _SHOWN = ("requests", "blocked", "would_block")
 _TOTALS = tuple(name for name in COUNTS if name not in WAIT_COLUMNS)
