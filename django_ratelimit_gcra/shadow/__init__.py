@@ -5,7 +5,7 @@ from django_ratelimit_gcra.shadow.readiness import Readiness, readiness
 from django_ratelimit_gcra.shadow.reading import Share
 from django_ratelimit_gcra.shadow.reports import BucketReport, Point, report, timeline
 from django_ratelimit_gcra.shadow.samples import Sampled, arrivals
-from django_ratelimit_gcra.shadow.whatif import WhatIf, curve, suggestion, what_if
+from django_ratelimit_gcra.shadow.whatif import WhatIf, curve, said, suggestion, what_if
 
 __all__ = [
     "BucketReport",
@@ -19,6 +19,7 @@ __all__ = [
     "curve",
     "readiness",
     "report",
+    "said",
     "suggestion",
     "timeline",
     "what_if",

@@ -45,7 +45,7 @@ def verdict(refused: int, identities: int, worst: Sequence[Share]) -> tuple[Look
 
 
 def loops(arrivals: Sequence[Arrival], quotas: Sequence[Quota]) -> frozenset[str]:
-    """The few identities that go on regardless of these quotas: no burst contents them, or they are refused and refused.
+    """The few identities that go on regardless of these quotas: no burst contents them, or a third is refused.
 
     Where they are more than one in twenty, the limit is too low, and nobody is one.
     """

@@ -54,13 +54,13 @@ def readiness(bucket: str, config: Config, until: datetime | None = None) -> Rea
         first=Min("minute"), requests=Sum("requests"), degraded=Sum("degraded")
     )
     if policy.mode is Mode.OFF:
-        return Readiness(False, "Off: nothing is observed.")
+        return Readiness(ready=False, sentence="Off: nothing is observed.")
     if not seen["requests"]:
-        return Readiness(False, "Nothing was recorded in the last 48 h; not ready.")
+        return Readiness(ready=False, sentence="Nothing was recorded in the last 48 h; not ready.")
     observed = until - max(seen["first"], since)
     effect = _effect(arrivals(bucket, since, until), policy.bucket)
     if effect is None:
-        return Readiness(False, f"{_time(observed)} observed, but without arrival samples; not ready.")
+        return Readiness(ready=False, sentence=f"{_time(observed)} observed, but without arrival samples; not ready.")
     objection = _objection(observed, effect, seen["degraded"] / seen["requests"])
     outcome = objection or ("enforced already" if policy.mode is Mode.ENFORCE else "ready to enforce")
     return Readiness(objection is None, f"{_time(observed)} observed, {effect}; {outcome}.")
@@ -87,8 +87,8 @@ def _objection(observed: timedelta, effect: _Effect, degraded: float) -> str | N
 
 
 def _time(observed: timedelta) -> str:
-    hours = round(observed / timedelta(hours=1))
-    return f"{hours} h" if hours else f"{max(1, round(observed / timedelta(minutes=1)))} min"
+    hours = observed // timedelta(hours=1)
+    return f"{hours} h" if hours else f"{max(1, observed // timedelta(minutes=1))} min"
 
 
 def _word(number: int) -> str:

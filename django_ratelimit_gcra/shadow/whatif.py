@@ -82,6 +82,16 @@ def suggestion(bucket: str, rate: Quota, since: datetime, until: datetime | None
     return found._replace(worst=names_by_hash(bucket, since, until).get(found.worst, found.worst))
 
 
+def said(found: Suggestion | None) -> str:
+    """A suggestion in words; it names nobody."""
+    if found is None:
+        return "No quota can be suggested: no arrivals were recorded, or no rate near the present one would do."
+    return (
+        f"{found.quota} would touch {found.touched:,} of {counted(found.identities, 'identity')}; of the "
+        f"{counted(found.worst_before, 'request')} of the worst it would admit {found.worst_after:,}."
+    )
+
+
 def names_by_hash(bucket: str, since: datetime, until: datetime) -> Mapping[str, str]:
     """The identities that were refused, as they are written down, by the hashes that stand for them in samples."""
     return {names.sample_name(row.name): row.name for row in refused_identities(bucket, since, until)}
