@@ -37,10 +37,9 @@ class DecisionEvent:
     """One bucket's decision about one request.
 
     `layer` is what refused; REPLAY is the quota of answers that cost nothing else.
-    `blocked` says that the verdict is a refusal, whether or not it was enforced. `scope` narrowed the identity, whose
-    budget it is then. `route` is a template (`/bookings/<int:pk>/`), never a path. `wait_us` is the wait in
-    microseconds, known in shadow too; 0 when waiting would not help or is not needed. `now_us` is the store's epoch
-    time.
+    `blocked` says that the verdict is a refusal, whether or not it was enforced. `route` is a template
+    (`/bookings/<int:pk>/`), never a path. `wait_us` is the wait in microseconds, known in shadow too; 0 when waiting
+    would not help or is not needed. `now_us` is the store's epoch time.
     """
 
     bucket: str
@@ -53,7 +52,6 @@ class DecisionEvent:
     would_block: bool
     degraded: bool
     identity: str
-    scope: str | None
     route: str | None
     cost: int
     limit: int | None
@@ -82,9 +80,8 @@ class Sink(Protocol):
 
 def events(admission: Admission, cost: int) -> Iterator[DecisionEvent]:
     """One event for each decision that this admission added."""
-    new = slice(admission.kept, None)
-    for decision, (_, scope, _) in zip(admission.decisions[new], admission.marks[new], strict=True):
-        yield _event(decision, scope, admission.route, cost)
+    for decision in admission.decisions[admission.kept :]:
+        yield _event(decision, admission.route, cost)
 
 
 def endings(settled: Iterable[Settled], route: str | None) -> Iterator[SettleEvent]:
@@ -94,7 +91,7 @@ def endings(settled: Iterable[Settled], route: str | None) -> Iterator[SettleEve
         yield SettleEvent(held.bucket.name, str(held.identity), route, outcome, not kept, shadow)
 
 
-def _event(decision: Decision, scope: str | None, route: str | None, cost: int) -> DecisionEvent:
+def _event(decision: Decision, route: str | None, cost: int) -> DecisionEvent:
     return DecisionEvent(
         bucket=decision.bucket,
         layer=_layer(decision),
@@ -106,7 +103,6 @@ def _event(decision: Decision, scope: str | None, route: str | None, cost: int) 
         would_block=decision.would_block,
         degraded=decision.degraded,
         identity=str(decision.identity or ""),
-        scope=scope,
         route=route,
         cost=cost,
         limit=decision.limit,
