@@ -1,6 +1,7 @@
 """How identities and routes are written down: bounded, storable by every database, and as private as the site wants."""
 
-from base64 import urlsafe_b64encode
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -9,6 +10,8 @@ from django.utils.crypto import salted_hmac
 _LONGEST = 160  # the column has room for more: escapes make a text longer
 _KEPT = 60
 _COLUMN = 200
+_HASHED = ":~"
+_AS_HASHED = re.compile(r"[^:]*:~([A-Za-z0-9_-]{11})")
 
 Who = tuple[str, str | None]
 """An identity and the scope that narrows it."""
@@ -46,7 +49,15 @@ def keyed_hash(key: bytes, who: Who) -> bytes:
 def hashed(identity: str, hash_of: Callable[[Who], bytes]) -> str:
     """An identity's kind and hash: `user:~hJ9Qz0aT3mk`."""
     kind, colon, _ = identity.partition(":")
-    return f"{storable(kind)[:_KEPT] if colon else 'key'}:~{_readable(hash_of((identity, None)))}"
+    return f"{storable(kind)[:_KEPT] if colon else 'key'}{_HASHED}{_readable(hash_of((identity, None)))}"
+
+
+def sample_name(name: str) -> str:
+    """What stands in samples, in hexadecimal, for an identity that was written down plain or hashed."""
+    found = _AS_HASHED.fullmatch(name)
+    if found is not None:
+        return urlsafe_b64decode(found[1] + "=").hex()
+    return keyed_hash(hash_key(), (name, None)).hex()
 
 
 def _readable(digest: bytes) -> str:

@@ -11,9 +11,9 @@ from functools import partial
 from threading import Lock
 
 from django_ratelimit_gcra.background import Background
-from django_ratelimit_gcra.recording import names, retention, settings, writing
+from django_ratelimit_gcra.conf import RECORD_DAYS, RECORD_IDENTITIES, Identities
+from django_ratelimit_gcra.recording import names, retention, writing
 from django_ratelimit_gcra.recording.sampling import Batch, Sampler
-from django_ratelimit_gcra.recording.settings import Identities
 from django_ratelimit_gcra.recording.tally import Tally
 from django_ratelimit_gcra.recording.unsent import Unsent
 from ratelimit_core import DecisionEvent
@@ -62,8 +62,7 @@ class Recorder:
         Raises what the database raises: then all of it is kept, within bounds, for the next time.
         """
         with self._flushing:
-            chosen = settings.read()
-            self._take(chosen.identities, closed=closed)
+            self._take(RECORD_IDENTITIES.value(), closed=closed)
             lost = self._unsent.trim()
             if lost:
                 with self._lock:
@@ -71,7 +70,7 @@ class Recorder:
                 self._tell(lost)
             writing.write(self._unsent)
             self._unsent.clear()
-            retention.trickle(chosen.days)
+            retention.trickle(RECORD_DAYS.value())
 
     def begin_anew(self) -> None:
         """Forget everything: what a fork copied is its parent's to write, whose locks may be held for ever."""

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from django_ratelimit_gcra.shadow.reading import Share
+from ratelimit_core import Quota
+from ratelimit_core.simulate import Arrival, outliers, replay
 
 _FEW = 3
 _MOST_REFUSALS = 0.6
 _REGARDLESS = 1 / 3  # of its requests refused: whoever waits when told to is refused far less
+_OFTEN = 20
+_LOOPS_AMONG = 20  # one in so many may be a loop; where it is more, the limit is too low
 
 
 class LooksLike(StrEnum):
@@ -38,6 +42,19 @@ def verdict(refused: int, identities: int, worst: Sequence[Share]) -> tuple[Look
             "like many people behind one address."
         )
     return LooksLike.LOOP, f"{who}: this looks like a retry loop, not like a limit that is too low."
+
+
+def loops(arrivals: Sequence[Arrival], quotas: Sequence[Quota]) -> frozenset[str]:
+    """The few identities that go on regardless of these quotas: no burst contents them, or a third is refused.
+
+    Where they are more than one in twenty, the limit is too low, and nobody is one.
+    """
+    replayed = replay(arrivals, quotas)
+    found = {one for quota in quotas for one in outliers(arrivals, quota)}
+    for identity, refused in replayed.refused_by.items():
+        if refused >= max(_OFTEN, _REGARDLESS * replayed.requests_by[identity]):
+            found.add(identity)
+    return frozenset(found if len(found) * _LOOPS_AMONG <= replayed.identities else ())
 
 
 def counted(number: int, noun: str) -> str:

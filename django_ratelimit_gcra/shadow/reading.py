@@ -66,7 +66,7 @@ def rows_of(model: type[_Row], bucket: str, since: datetime, until: datetime) ->
 def sums(rows: "QuerySet[Any]", by: str, names: Sequence[str]) -> Iterator[Sequence[Any]]:
     """For each value of `by`: the value, and the sums of these columns."""
     added = {f"sum_{name}": Sum(name) for name in names}
-    return rows.order_by().values(by).annotate(**added).values_list(by, *added).iterator(chunk_size=10_000)
+    yield from rows.order_by().values(by).annotate(**added).values_list(by, *added).iterator(chunk_size=10_000)
 
 
 def refused_identities(bucket: str, since: datetime, until: datetime) -> Iterator[Refused]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from django_ratelimit_gcra.recording import names
-from django_ratelimit_gcra.shadow.causes import counted
+from django_ratelimit_gcra.shadow.causes import counted, loops
 from django_ratelimit_gcra.shadow.reading import Refused, Share, refused_identities, shares
 from django_ratelimit_gcra.shadow.samples import arrivals
 from ratelimit_core import Quota, simulate
@@ -70,16 +70,26 @@ def curve(
 
 
 def suggestion(bucket: str, rate: Quota, since: datetime, until: datetime | None = None) -> Suggestion | None:
-    """The smallest burst (and if none does, rate) that touches fewer than 0.1 % of identities, outliers left aside.
+    """The smallest burst (and if none does, rate) that touches fewer than 0.1 % of identities, loops left aside.
 
     Its counts are those of the samples; `worst` is named where it was refused before.
     """
     until = timezone.now() if until is None else until
     sampled = arrivals(bucket, since, until)
-    found = simulate.suggest(sampled.arrivals, rate, aside=simulate.outliers(sampled.arrivals, rate))
+    found = simulate.suggest(sampled.arrivals, rate, aside=loops(sampled.arrivals, [rate]))
     if found is None:
         return None
     return found._replace(worst=names_by_hash(bucket, since, until).get(found.worst, found.worst))
+
+
+def said(found: Suggestion | None) -> str:
+    """A suggestion in words; it names nobody."""
+    if found is None:
+        return "No quota can be suggested: no arrivals were recorded, or no rate near the present one would do."
+    return (
+        f"{found.quota} would touch {found.touched:,} of {counted(found.identities, 'identity')}; of the "
+        f"{counted(found.worst_before, 'request')} of the worst it would admit {found.worst_after:,}."
+    )
 
 
 def names_by_hash(bucket: str, since: datetime, until: datetime) -> Mapping[str, str]:
