@@ -78,18 +78,20 @@ class Decision(NamedTuple):
 
     @property
     def would_block(self) -> bool:
-        """Refused by the verdict, let through by the mode."""
+        """Not allowed by the verdict (a refusal, or a replay), let through by the mode."""
         return self.verdict is not Verdict.ALLOWED and not self.enforced
 
     @property
     def limit(self) -> int | None:
         """The burst of the quota with the least left."""
-        return self._tightest().burst if self.rooms else None
+        tightest = self.tightest()
+        return None if tightest is None else tightest.burst
 
     @property
     def remaining(self) -> int | None:
         """How many units would pass now, back to back."""
-        return self._tightest().remaining if self.rooms else None
+        tightest = self.tightest()
+        return None if tightest is None else tightest.remaining
 
     @property
     def reset_after_us(self) -> int | None:
@@ -114,8 +116,12 @@ class Decision(NamedTuple):
             for index, (quota, room_us) in enumerate(zip(self.quotas, self.rooms, strict=True))
         )
 
-    def _tightest(self) -> QuotaState:
-        return min(self.states(), key=lambda state: (state.remaining, -state.reset_after_us))
+    def tightest(self) -> QuotaState | None:
+        """The quota with the least left; None where no store was asked."""
+        states = self.states() if self.rooms else ()
+        if len(states) <= 1:
+            return states[0] if states else None
+        return min(states, key=lambda state: (state.remaining, -state.reset_after_us))
 
 
 class Held(NamedTuple):

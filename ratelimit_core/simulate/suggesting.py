@@ -1,0 +1,126 @@
+"""Which quota would have left almost everybody alone.
+
+An identity needs no larger burst at a higher rate: it is the largest, over all stretches of its requests, of the units
+asked for minus the units earned meanwhile. So rates can be searched by halves, and those who are content with the
+largest burst at the present rate need not be looked at again.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
+
+from ratelimit_core.errors import ConfigurationError
+from ratelimit_core.quota import Quota
+from ratelimit_core.simulate.replaying import Arrival, Visits, by_identity, needed_burst, refusals
+
+_PERIODS = 10  # a burst beyond what ten periods earn says that the rate is not meant
+_TIMES_THE_RATE = 100
+_FEW = 20  # one in so many
+
+
+class Suggestion(NamedTuple):
+    """A quota, and whom it would have touched.
+
+    `worst` is the identity that the present quota refuses most (if none is refused, that which asks most): of its
+    `worst_before` requests the suggestion admits `worst_after`. `touched` counts those left aside, too.
+    """
+
+    quota: Quota
+    touched: int
+    identities: int
+    worst_before: int
+    worst_after: int
+    worst: str
+
+
+def suggest(
+    arrivals: Sequence[Arrival], rate: Quota, most_touched: float = 0.001, aside: Collection[str] = ()
+) -> Suggestion | None:
+    """The smallest burst at the present rate that touches a smaller share of identities than `most_touched`.
+
+    If no burst up to `largest_burst` does, the smallest higher rate that makes one do, up to a hundred times the
+    present; None if that does not either, or nobody came. `aside` are identities that may be refused, such as
+    `outliers`: they don't count in that share.
+    """
+    visits_by = by_identity(arrivals)
+    counted = {identity: visits for identity, visits in visits_by.items() if identity not in aside}
+    if not counted:
+        return None
+    spare = _spare(len(counted), most_touched)
+    quota = _smallest(counted, rate, spare)
+    if quota is None:
+        return None
+    needed = _needed(visits_by, quota)
+    touched = sum(need > quota.burst for need in needed.values())
+    worst = _worst(visits_by, rate)
+    before = len(visits_by[worst])
+    after = before - refusals(visits_by[worst], quota)
+    return Suggestion(quota, touched, len(visits_by), before, after, worst)
+
+
+def largest_burst(rate: Quota) -> int:
+    """The largest burst that makes sense at a rate: ten periods' units, or ten times the present burst."""
+    return min(_PERIODS * max(rate.rate, rate.burst), ((1 << 51) - 1) // rate.interval_us)
+
+
+def outliers(arrivals: Iterable[Arrival], rate: Quota) -> list[str]:
+    """The few identities that no sensible burst contents, those who need most first: more likely loops than people.
+
+    Where they are more than one in twenty, the rate is too low, and nobody is an outlier.
+    """
+    needed = _needed(by_identity(arrivals), rate)
+    beyond = [identity for identity, need in needed.items() if need > largest_burst(rate)]
+    few = len(beyond) * _FEW <= len(needed)
+    return sorted(beyond, key=lambda identity: (-needed[identity], identity)) if few else []
+
+
+def _spare(identities: int, most_touched: float) -> int:
+    """The most identities that are fewer than this share of all; 0 at least."""
+    share = Fraction(str(most_touched)) * identities
+    return max(0, -(-share.numerator // share.denominator) - 1)
+
+
+def _needed(visits_by: Mapping[str, Visits], rate: Quota) -> dict[str, int]:
+    return {identity: needed_burst(visits, rate.interval_us) for identity, visits in visits_by.items()}
+
+
+def _smallest(visits_by: Mapping[str, Visits], rate: Quota, spare: int) -> Quota | None:
+    needed = _needed(visits_by, rate)
+    largest = largest_burst(rate)
+    if (burst := _all_but(needed.values(), spare)) <= largest:
+        return replace(rate, burst=burst)
+    beyond = {identity: visits_by[identity] for identity, need in needed.items() if need > largest}
+    units = _smallest_rate(beyond, rate, spare, largest)
+    if units is None:
+        return None
+    try:
+        higher = replace(rate, rate=units, burst=1)
+    except ConfigurationError:  # a period of a few microseconds, in which few rates can be had exactly
+        return None
+    return replace(higher, burst=_all_but(_needed(visits_by, higher).values(), spare))
+
+
+def _smallest_rate(beyond: Mapping[str, Visits], rate: Quota, spare: int, largest: int) -> int | None:
+    """The smallest rate at which at most `spare` of these need more than the largest burst."""
+
+    def does(units: int) -> bool:
+        interval_us = -(-rate.period_us // units)
+        return sum(needed_burst(visits, interval_us) > largest for visits in beyond.values()) <= spare
+
+    too_low, enough = rate.rate, min(rate.rate * _TIMES_THE_RATE, rate.period_us)
+    if not does(enough):
+        return None
+    while enough - too_low > 1:
+        middle = (too_low + enough) // 2
+        too_low, enough = (too_low, middle) if does(middle) else (middle, enough)
+    return enough
+
+
+def _all_but(needed: Collection[int], spare: int) -> int:
+    """The burst that contents all but `spare`."""
+    return sorted(needed, reverse=True)[spare] if spare < len(needed) else 1
+
+
+def _worst(visits_by: Mapping[str, Visits], rate: Quota) -> str:
+    return min(visits_by, key=lambda one: (-refusals(visits_by[one], rate), -len(visits_by[one]), one))
