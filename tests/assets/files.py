@@ -15,7 +15,8 @@ TARGET = {"job", "instance"}
 
 _SELECTOR = re.compile(r"\b((?:rl|idem)_\w+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
-_GROUPING = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
+_NAMES = re.compile(r"\w+(?:\|\w+)*")  # a pattern that is a list of names
+_GROUPING = re.compile(r"\b(?:by|on|without)\s*\(([^)]*)\)")
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -32,7 +33,7 @@ def selectors(query: str) -> list[Selector]:
     found = []
     for metric, matchers in _SELECTOR.findall(query):
         parts = _MATCHER.findall(matchers)
-        values = {(label, value) for label, operator, value in parts if operator in {"=", "!="}}
+        values = {(label, name) for label, _, text in parts if _NAMES.fullmatch(text) for name in text.split("|")}
         found.append(Selector(metric, frozenset(label for label, _, _ in parts), frozenset(values)))
     return found
 
