@@ -15,6 +15,7 @@ from threading import Lock
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from django_ratelimit_gcra import sinks as chosen
 from django_ratelimit_gcra.conf import PREFIX, read_config
 from django_ratelimit_gcra.layers import Layer, laid_over
 from ratelimit_core import Config, Limiter, Sink
@@ -28,6 +29,7 @@ class _Runtime:
         self._lock = Lock()
         self._sinks = tuple(sinks)
         self._layers = tuple(layers)
+        self._told: tuple[Sink, ...] = ()
         self._base: tuple[Config, Limiter] | None = None
         self._limiter: Limiter | None = None
         self._until_s = math.inf
@@ -47,6 +49,9 @@ class _Runtime:
         with self._lock:
             self._sinks = tuple(sinks)
             self._base = self._limiter = None
+
+    def announce(self, config: Config) -> None:
+        chosen.announce(self._told, config)
 
     def adopt(self, layers: Iterable[Layer]) -> None:
         with self._lock:
@@ -77,12 +82,16 @@ class _Runtime:
         standing = self.layers()
         ends = [layer.expires.timestamp() for layer in standing if layer.expires is not None]
         self._until_s = min(ends, default=math.inf)
-        return limiter.using(laid_over(config, standing)) if standing else limiter
+        made = limiter.using(laid_over(config, standing)) if standing else limiter
+        self.announce(made.config)
+        return made
 
     def _founded(self) -> tuple[Config, Limiter]:
         if self._base is None:
             config = read_config()
-            self._base = config, Limiter(config, self._store_at(config.store_url), self._sinks)
+            store = self._store_at(config.store_url)
+            self._told = (*chosen.default_sinks(config), *self._sinks)
+            self._base = config, Limiter(config, store, self._told)
         return self._base
 
     def _store_at(self, url: str) -> Store:
@@ -120,12 +129,17 @@ def layers() -> tuple[Layer, ...]:
 
 
 def use_sinks(*sinks: Sink) -> None:
-    """From now on these sinks, and no others, are told of every decision in this process."""
+    """From now on these sinks, beside those that the settings ask for, are told what happens in this process."""
     _runtime.use_sinks(sinks)
 
 
 def _now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+def announce(config: Config) -> None:
+    """Tell the sinks that this configuration is in force now: for who changes it while the process runs."""
+    _runtime.announce(config)
 
 
 @receiver(setting_changed, dispatch_uid=__name__)
