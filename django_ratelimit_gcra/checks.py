@@ -71,7 +71,7 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    of_views = viewchecks.messages(config, has_middleware=_below() is not None)
+    of_views = viewchecks.messages(config, has_middleware())
     return [*of_views, *recordchecks.messages(config), *metricchecks.of_views()]
 
 
@@ -94,6 +94,11 @@ def check_deployment(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         *shieldchecks.of_memory(config, named),
         *shieldchecks.of_eviction(config, named, limiter.store),
     ]
+
+
+def has_middleware() -> bool:
+    """Whether the site runs RateLimitMiddleware."""
+    return _below() is not None
 
 
 def _below() -> list[object] | None:
