@@ -2,6 +2,7 @@
 
 import shlex
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.models import PolicyOverride
 from ratelimit_core import Identity
 from ratelimit_core.answers import Result
-from tests.assets.files import blocks, headings, languages
+from tests.assets.files import RULES, blocks, headings, languages
 from tests.assets.test_rules import ALERTS
+from tests.prometheus import promtool
 from tests.servers import ServerUnderTest
 from tests.sites import SiteFactory
 
@@ -23,7 +25,7 @@ NAMED = {
     *("ratelimit_status", "ratelimit_shadow", "ratelimit_switch", "ratelimit_reset", "ratelimit_explain"),
     *("ratelimit_probe", "ratelimit_coverage", "check"),
 }
-DEMO = "http://127.0.0.1:8000"
+DEMO = "https://shop.example"
 CHANGE = "--undo 17"  # the number that `--history` shows
 ALICE = Identity.user(42)
 # What the page's records in doubt are called: by a client's key, or by the request's fingerprint.
@@ -51,7 +53,7 @@ def leave_in_doubt(key: str | None, fingerprint: str) -> None:
 
 def test_every_alert_has_a_section_with_what_to_look_at_and_what_to_do() -> None:
     sections = headings()
-    assert list(sections) == ["Runbook: rate limits", *ALERTS, "The metrics"]
+    assert list(sections) == ["Runbook: rate limits", *ALERTS, "Scraping", "The metrics"]
     for alert in ALERTS:
         text = sections[alert]
         assert f"*{min(ALERTS[alert])}" in text or f"*{max(ALERTS[alert])}" in text
@@ -61,9 +63,17 @@ def test_every_alert_has_a_section_with_what_to_look_at_and_what_to_do() -> None
 
 
 def test_code_blocks_hold_nothing_but_commands_and_queries_that_tests_run() -> None:
-    assert languages() == {"console", "promql"}
+    assert languages() == {"console", "promql", "yaml"}
     assert [line for line in COMMANDS if not line.startswith(MANAGE)] == []
     assert {shlex.split(line)[2] for line in COMMANDS} == NAMED
+
+
+def test_prometheus_accepts_the_page_s_configuration_beside_the_rules(tmp_path: Path) -> None:
+    (tmp_path / "prometheus.yml").write_text("\n".join(blocks("yaml")))
+    (tmp_path / RULES.name).write_bytes(RULES.read_bytes())
+    code, said = promtool("check", "config", "prometheus.yml", cwd=tmp_path)
+    assert code == 0, said
+    assert "SUCCESS: 10 rules found" in said
 
 
 @pytest.mark.django_db(transaction=True)

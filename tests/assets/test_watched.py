@@ -15,7 +15,7 @@ from tests.assets.files import RULES, TARGET, blocks, documented, filled, groupe
 from tests.polling import until
 from tests.prometheus import PrometheusServer, promtool
 from tests.servers import RedisServer
-from tests.sites import Site
+from tests.sites import Site, SiteFactory
 
 pytestmark = pytest.mark.timeout(300)  # the first one waits for a site, a Redis, a Prometheus and their traffic
 
@@ -52,8 +52,9 @@ def pay(client: httpx.Client, key: str) -> httpx.Response:
     return client.post("/bookings/1/pay/", data={"card": "4242424242424242"}, headers={"Idempotency-Key": key})
 
 
-def visit(site: Site) -> None:
+def visit(site: Site, prometheus: PrometheusServer) -> None:
     """A loop that only shadow saw, writes and payments that were refused, a replay."""
+    known = 'rl_concurrency_blocked_total{route!="other"}'  # a route's series begins with its first request
     token = {"Authorization": f"Token {demo_token('alice')}"}
     with signed_in(site) as client:
         for _ in range(15):
@@ -61,6 +62,7 @@ def visit(site: Site) -> None:
         booked = [client.post("/api/bookings/", headers=token, data={"instructor": "x"}) for _ in range(5)]
         assert booked[-1].status_code == 429
         assert [pay(client, "one").headers.get("Idempotent-Replayed") for _ in range(2)] == [None, "true"]
+        until(lambda: bool(prometheus.query(known)), "the payment's route", seconds=60)
         with ThreadPoolExecutor(2) as pool:
             both = list(pool.map(lambda key: pay(client, key), ("two", "three")))
         assert 429 in {answer.status_code for answer in both}
@@ -93,7 +95,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, _demo_database: Path) -> I
             before = exposition(site)
             with PrometheusServer(place, [site.url.removeprefix("http://")], [RULES], TOKEN) as prometheus:
                 until(lambda: bool(prometheus.query("rl_build_info")), "the first scrape", seconds=60)
-                visit(site)
+                visit(site, prometheus)
                 outage(site, redis)
                 after = exposition(site)
                 until(lambda: bool(prometheus.query("sum(rl_degraded_total) >= 2")), "the last scrape", seconds=60)
@@ -153,18 +155,50 @@ def test_prometheus_scrapes_it_without_an_error(watched: Watched) -> None:
     assert list(watched.prometheus.scrapes().values()) == [""]
 
 
+def missing(place: str, query: str, exposed: dict[str, list[dict[str, str]]]) -> list[str]:
+    """Metrics, labels and values of a query that this exposition has not."""
+    lacks, known = [], set(TARGET)
+    for selector in selectors(query):
+        series = exposed.get(selector.metric, [])
+        labels = {label for one in series for label in one} | TARGET
+        if not series or not selector.labels <= labels:
+            lacks.append(f"{place}: {selector.metric} {sorted(selector.labels - labels)}")
+        if not selector.values <= {pair for one in series for pair in one.items()}:
+            lacks.append(f"{place}: {selector.metric} {sorted(selector.values)}")
+        known |= labels
+    return lacks + [f"{place}: by {label}" for label in grouped(query) - known]
+
+
 def test_every_metric_label_and_value_of_a_query_is_exposed_before_there_is_any_traffic(watched: Watched) -> None:
-    exposed, late = samples(watched.before), samples(watched.after)
-    for place, query in expressions(watched).items():
-        found: set[str] = set(TARGET)
-        for selector in selectors(query):
-            assert selector.metric in exposed or selector.metric in late, place
-            series = exposed.get(selector.metric) or late[selector.metric]
-            labels = {label for one in series for label in one} | TARGET
-            assert selector.labels <= labels, place
-            assert selector.values <= {pair for one in series for pair in one.items()}, place
-            found |= labels
-        assert grouped(query) <= found, place
+    for text in (watched.before, watched.after):
+        exposed = samples(text)
+        assert [lack for place, query in expressions(watched).items() for lack in missing(place, query, exposed)] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "rl_requests{bucket='x'}",
+        'rl_requests_total{verified="true"}',
+        "sum by (user) (rl_breaker_open)",
+        'rl_degraded_total{policy="shut"}',
+    ],
+)
+def test_a_query_of_something_that_nobody_emits_is_found(query: str, watched: Watched) -> None:
+    assert missing("here", query, samples(watched.after)) != []
+
+
+def test_several_processes_expose_the_same_and_promtool_has_no_complaint(
+    watched: Watched, site: SiteFactory, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    env = {"RATE_LIMIT_METRICS": "true", "RATE_LIMIT_METRICS_TOKEN": TOKEN, "PROMETHEUS_MULTIPROC_DIR": str(shared)}
+    text = exposition(site("gunicorn", "--workers=2", env=env))
+    assert promtool("check", "metrics", stdin=text.encode()) == (0, "")
+    assert families(text) == families(watched.after)
+    exposed = samples(text)
+    assert [lack for place, query in expressions(watched).items() for lack in missing(place, query, exposed)] == []
 
 
 def test_every_metric_is_used_or_documented_and_nothing_else_is(watched: Watched) -> None:
