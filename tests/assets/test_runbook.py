@@ -1,6 +1,7 @@
 """The runbook: a section for each alert, and commands that do what the page says."""
 
 import shlex
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from ratelimit_core import Identity
 from ratelimit_core.answers import Result
 from tests.assets.files import RULES, blocks, headings, languages
 from tests.assets.test_rules import ALERTS
+from tests.faults.probed import settings as probed
 from tests.prometheus import promtool
 from tests.servers import ServerUnderTest
-from tests.sites import SiteFactory
+from tests.sites import Site, SiteFactory
 
 MANAGE = "python manage.py "
 COMMANDS = blocks("console")
@@ -34,13 +36,20 @@ FINGERPRINT = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 @pytest.fixture
-def shop(settings: Any, redis_server: ServerUnderTest, namespace: str) -> dict[str, str]:
-    """A limiter on Redis with payments in doubt; what a site's environment must hold to share it."""
+def shop(settings: Any, redis_server: ServerUnderTest, namespace: str, site: SiteFactory) -> Callable[[], Site]:
+    """A limiter on Redis with payments in doubt; `shop()` starts a site that shares it and has the probe's page."""
     settings.RATE_LIMIT_STORE_URL = redis_server.url
     settings.RATE_LIMIT_NAMESPACE = namespace
     for key, fingerprint in (*((key, "f" * 64) for key in KEYS), (None, FINGERPRINT)):
         leave_in_doubt(key, fingerprint)
-    return {"RATE_LIMIT_STORE_URL": redis_server.url, "RATE_LIMIT_NAMESPACE": namespace}
+    settings.SECRET_KEY = probed.SECRET_KEY  # signs the probe's tickets
+    env = {
+        "DJANGO_SETTINGS_MODULE": probed.__name__,
+        "RATE_LIMIT_STORE_URL": redis_server.url,
+        "RATE_LIMIT_NAMESPACE": namespace,
+        "RATE_LIMIT_BUCKETS": '{"probe": {"quota": "1/m", "burst": 3}}',
+    }
+    return lambda: site("uvicorn", app="tests.faults.probed.serving:asgi", env=env)
 
 
 def leave_in_doubt(key: str | None, fingerprint: str) -> None:
@@ -78,10 +87,8 @@ def test_prometheus_accepts_the_page_s_configuration_beside_the_rules(tmp_path: 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_commands_of_a_section_do_what_it_says_one_after_the_other(
-    title: str, shop: dict[str, str], site: SiteFactory
-) -> None:
-    address = site("uvicorn", env=shop).url if DEMO in "".join(SECTIONS[title]) else DEMO
+def test_the_commands_of_a_section_do_what_it_says_one_after_the_other(title: str, shop: Callable[[], Site]) -> None:
+    address = shop().url if DEMO in "".join(SECTIONS[title]) else DEMO
     for line in SECTIONS[title]:
         here = line.removeprefix(MANAGE).replace(DEMO, address)
         if CHANGE in line:
