@@ -85,7 +85,7 @@ def test_prometheus_accepts_the_page_s_configuration_beside_the_rules(tmp_path: 
     assert "SUCCESS: 10 rules found" in said
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_commands_of_a_section_do_what_it_says_one_after_the_other(title: str, shop: Callable[[], Site]) -> None:
     address = shop().url if DEMO in "".join(SECTIONS[title]) else DEMO
