@@ -36,6 +36,11 @@ class Background:
         """Whether the thread was started in this process."""
         return self._thread is not None
 
+    @property
+    def ending(self) -> bool:
+        """Whether the work that is done now is the last."""
+        return self._stopping
+
     def start(self, *, in_tests: bool = False) -> None:
         """Start the thread unless it runs; cheap enough for a request's path."""
         if self._thread is None and (in_tests or not in_test_environment()):

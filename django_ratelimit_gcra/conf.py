@@ -7,6 +7,7 @@ with all others, so that a typo stops it, and shown by `ratelimit_status`. `conf
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -19,8 +20,17 @@ from ratelimit_core.parsing import canonical_name, parse_bool
 
 PREFIX = "RATE_LIMIT_"
 _SHORTEST_TOKEN = 16
+_MOST_DAYS = 3650
 
 Value_co = TypeVar("Value_co", covariant=True)
+
+
+class Identities(StrEnum):
+    """How records spell identities; arrival samples only ever carry keyed hashes."""
+
+    PLAIN = "plain"
+    HASHED = "hashed"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +68,29 @@ def _token(value: object, setting: str) -> str:
     return text
 
 
+def _identities(value: object, setting: str) -> Identities:
+    try:
+        return Identities(str(value).strip().lower())
+    except ValueError:
+        raise ConfigurationError(setting, value, "'plain', 'hashed' or 'none'") from None
+
+
+def _days(value: object, setting: str) -> int:
+    text = "" if isinstance(value, bool) else str(value).strip()
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_DAYS):
+        raise ConfigurationError(setting, value, f"a whole number of days, 1 to {_MOST_DAYS}")
+    return int(text)
+
+
 METRICS = Own("RATE_LIMIT_METRICS", default=False, read=parse_bool)
 METRICS_TOKEN: Own[str | None] = Own("RATE_LIMIT_METRICS_TOKEN", default=None, read=_token, secret=True)
+RECORD = Own("RATE_LIMIT_RECORD", default=True, read=parse_bool)
+RECORD_IDENTITIES = Own("RATE_LIMIT_RECORD_IDENTITIES", default=Identities.PLAIN, read=_identities)
+RECORD_DAYS = Own("RATE_LIMIT_RECORD_DAYS", default=14, read=_days)
 
-OWN_SETTINGS: Mapping[str, Own[object]] = MappingProxyType({own.name: own for own in (METRICS, METRICS_TOKEN)})
+OWN_SETTINGS: Mapping[str, Own[object]] = MappingProxyType(
+    {own.name: own for own in (METRICS, METRICS_TOKEN, RECORD, RECORD_IDENTITIES, RECORD_DAYS)}
+)
 """Every setting that this door reads itself, beside those of the core."""
 
 

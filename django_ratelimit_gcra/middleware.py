@@ -7,6 +7,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from django_ratelimit_gcra import overrides
 from django_ratelimit_gcra.captures import status_of
 from django_ratelimit_gcra.labels import View, find_labels, is_exempt, is_rest_view
 from django_ratelimit_gcra.outliving import outliving
@@ -35,6 +36,7 @@ class RateLimitMiddleware:
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]  # Django looks at the name
         if is_serving(get_response):
             refuse_testing("RateLimitMiddleware answers its requests")
+            overrides.serve()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:

@@ -53,6 +53,14 @@ def named_buckets(config: Config) -> frozenset[str]:
     return frozenset(names)
 
 
+def costs(config: Config, bucket: str) -> Iterator[CheckMessage]:
+    """The costs written down in views that would never be admitted to this bucket."""
+    for route in routes():
+        for label in all_labels(route.view):
+            if label.bucket == bucket:
+                yield from _of_label(config, route, label)
+
+
 def _of_label(config: Config, route: Route, label: Label) -> Iterator[CheckMessage]:
     bucket = _bucket(config, label.bucket)
     if bucket is None:

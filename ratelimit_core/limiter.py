@@ -1,5 +1,6 @@
 """One limiter behind every door: it keeps the configuration, the store and the sinks, and drives the flows."""
 
+import copy
 import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Self, Unpack
@@ -55,6 +56,16 @@ class Limiter:
     def from_env(cls, sinks: Iterable[events.Sink] = ()) -> "Limiter":
         """A limiter configured by the RATE_LIMIT_* environment variables; raises ConfigurationError."""
         return cls(Config.from_env(os.environ), sinks=sinks)
+
+    def using(self, config: Config) -> "Limiter":
+        """A limiter of another configuration that shares everything else: store, sinks and what is being held.
+
+        Namespace and store must be those of this one. Who met this limiter goes on with its configuration.
+        """
+        other = copy.copy(self)
+        other._config = config  # noqa: SLF001  # our own
+        other._overlaid = None  # noqa: SLF001
+        return other
 
     @property
     def config(self) -> Config:

@@ -163,4 +163,4 @@ def _enforcing(config: Config) -> Config:
 
 def _all_in(config: Config, mode: Mode) -> Config:
     buckets = tuple(bucket if bucket.mode is Mode.OFF else replace(bucket, mode=mode) for bucket in config.buckets)
-    return replace(config, buckets=buckets, shadow=None, shadow_flags={})
+    return replace(config, buckets=buckets, shadow=None, shadow_flags={}, overrides={})

@@ -5,8 +5,17 @@ from typing import Any
 
 import pytest
 
+from django_ratelimit_gcra import overrides
 from ratelimit_core.testing import ManualClock, enforcing
 from testproject import samples
+
+
+@pytest.fixture(autouse=True)
+def _no_overrides() -> Iterator[None]:
+    """What one test switched is no other test's policy: rows are rolled back, memory is not."""
+    yield
+    if overrides.state().layers or overrides.state().broken:
+        overrides.forget()
 
 
 @pytest.fixture

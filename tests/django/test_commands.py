@@ -13,6 +13,8 @@ from ratelimit_core import Bucket, Identity, Quota, RequestInfo
 from ratelimit_core.testing import ManualClock, enforcing
 from tests.servers import ServerUnderTest
 
+pytestmark = pytest.mark.django_db
+
 NOBODY_THERE = "redis://somebody:hunter2@127.0.0.1:1/0?password=hunter3"
 ALICE = Identity.user(42)
 
@@ -58,6 +60,7 @@ def test_status_shows_every_bucket_with_quotas_mode_and_shields() -> None:
     assert buckets["read"] == {
         "name": "read",
         "quotas": ["60/m:10"],
+        "quotas_override": None,
         "mode": "shadow",
         "mode_source": "default",
         "canary_percent": 0,

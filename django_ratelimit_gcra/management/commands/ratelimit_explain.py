@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import live, overrides, runtime
 from django_ratelimit_gcra.management import who
 from ratelimit_core import Decision, Identity, Limiter, Verdict, keys
 from ratelimit_core.buckets import Identify
@@ -25,12 +25,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         """Print a paragraph a bucket."""
+        overrides.refresh()
         limiter = runtime.limiter()
         identity = who.named(options, limiter.config)
         names = who.buckets(options, limiter.config)
         who.note_memory(limiter, self.stderr)
         self.stdout.write(f"identity: {identity}")
         degraded = [self._explain(limiter, identity, name, options["scope"]).degraded for name in names]
+        if limiter.config.enabled and not any(degraded):
+            for line in _held(live.live(identity)):
+                self.stdout.write(line)
         if any(degraded):
             raise CommandError("the store can't be reached: the numbers above are this process's own, or unknown")
 
@@ -63,6 +67,25 @@ def _outcome(decision: Decision) -> str:
     word = "let through, would be refused" if decision.allowed else "refused"
     wait = f", admitted in {_seconds(decision.wait_us)}" if decision.wait_us else ""
     return f"{word}: {decision.verdict}{wait}"
+
+
+def _held(found: live.Live) -> Iterator[str]:
+    """What only a search finds: narrowed budgets, leases, records."""
+    for budget in found.budgets:
+        if budget.scope is not None:
+            yield f"\nscope {budget.scope} of {budget.bucket}: {budget.remaining} of {budget.burst} left"
+            yield f"  key: {budget.key}"
+    for lease in found.leases:
+        last_us = max(holder.deadline_us for holder in lease.holders) - found.now_us
+        where = f"lease{' in shadow' if lease.shadow else ''} on {lease.route}"
+        yield f"\n{where}: held {len(lease.holders)} times, unless renewed until in {_seconds(last_us)}"
+        yield f"  key: {lease.key}"
+    for claim in found.claims:
+        ages = f"since {_seconds(found.now_us - claim.since_us)}, until in {_seconds(claim.until_us - found.now_us)}"
+        yield f"\nrecord{' in shadow' if claim.shadow else ''} {claim.name}: {claim.state} {ages}"
+        yield f"  key: {claim.key}"
+    if not found.complete:
+        yield "\nThe search was cut short: there may be more scopes, leases and records than these."
 
 
 def _seconds(us: int | None) -> str:

@@ -1,0 +1,89 @@
+"""What was taken from memory and is not in the database yet: bounded, so that an outage costs records, not the process.
+
+Rows are kept by their unique key and added up, so an outage grows them by minutes and not by flushes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from django_ratelimit_gcra.recording.packing import pack
+from django_ratelimit_gcra.recording.sampling import Batch
+from django_ratelimit_gcra.recording.tally import REQUESTS, WORST, Person, Place, worst
+
+_MOST_ROWS = 20_000
+_MOST_SAMPLE_ROWS = 500
+
+Key = tuple[str, int, str]
+"""A bucket, a minute since the epoch, a route or an identity: in the order in which rows are written."""
+
+Spelling = Callable[[str], str]
+"""How an identity is written down."""
+
+
+class Sample(NamedTuple):
+    """A row of arrivals."""
+
+    bucket: str
+    minute: int
+    share: float
+    arrivals: int
+    data: bytes
+
+
+class Unsent:
+    """Rows to be written, and those of the last minutes' identities that were: of a minute only so many are."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Key, list[int]] = {}
+        self.people: dict[Key, Person] = {}
+        self.samples: list[Sample] = []
+        self._written: dict[Place, set[str]] = {}
+
+    def add_counts(self, taken: Mapping[Place, Mapping[str, list[int]]]) -> None:
+        """Add what was counted by route."""
+        for (minute, bucket), routes in taken.items():
+            for route, counts in routes.items():
+                key = bucket, minute, route
+                before = self.counts.get(key)
+                self.counts[key] = counts if before is None else list(map(sum, zip(before, counts, strict=True)))
+
+    def add_people(self, taken: Mapping[Place, dict[str, Person]], spelled: Spelling) -> None:
+        """Add the worst identities of each minute, those of it that are written already before all others."""
+        newest = max((minute for minute, _ in taken), default=0)
+        self._written = {place: who for place, who in self._written.items() if place[0] >= newest - 1}
+        for (minute, bucket), people in taken.items():
+            written = self._written.setdefault((minute, bucket), set())
+            for identity, person in worst(people, len(people)):
+                name = spelled(identity)
+                if name in written or len(written) < WORST:
+                    written.add(name)
+                    self._add_person((bucket, minute, name), person)
+
+    def add_samples(self, bucket: str, batches: Iterable[Batch]) -> None:
+        """Pack and add arrivals."""
+        for batch in batches:
+            for minute, visits in batch.minutes():
+                number = sum(map(len, visits.values()))
+                self.samples.append(Sample(bucket, minute, batch.share, number, pack(visits)))
+
+    def trim(self) -> int:
+        """Let the oldest go where there is too much; returns the events, refusals and arrivals that are lost by it."""
+        lost = 0
+        while len(self.counts) > _MOST_ROWS:
+            lost += self.counts.pop(next(iter(self.counts)))[REQUESTS]
+        while len(self.people) > _MOST_ROWS:
+            lost += self.people.pop(next(iter(self.people))).refused
+        while len(self.samples) > _MOST_SAMPLE_ROWS:
+            lost += self.samples.pop(0).arrivals
+        return lost
+
+    def clear(self) -> None:
+        """All of it is written."""
+        self.counts, self.people, self.samples = {}, {}, []
+
+    def _add_person(self, key: Key, person: Person) -> None:
+        before = self.people.setdefault(key, person)
+        if before is not person:
+            before.requests += person.requests
+            before.blocked += person.blocked
+            before.would_block += person.would_block
