@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django_ratelimit_gcra.recording.packing import pack
 from django_ratelimit_gcra.recording.sampling import Batch
-from django_ratelimit_gcra.recording.tally import REQUESTS, WORST, Person, Place, worst
+from django_ratelimit_gcra.recording.tally import LOST, REQUESTS, WORST, Person, Place, worst
 
 _MOST_ROWS = 20_000
 _MOST_SAMPLES = 5_000
@@ -73,7 +73,9 @@ class Unsent:
         """Let the oldest go where there is too much; returns the events, refusals and arrivals lost, by bucket."""
         lost: Counter[str] = Counter()
         for key in _oldest(self.counts, len(self.counts) - _MOST_ROWS):
-            lost[key[0]] += self.counts.pop(key)[REQUESTS]
+            counts = self.counts.pop(key)
+            lost[key[0]] += counts[REQUESTS]
+            self._pass_on(key[0], counts[LOST])
         for key in _oldest(self.people, len(self.people) - _MOST_ROWS):
             lost[key[0]] += self.people.pop(key).refused
         size = sum(len(sample.data) for sample in self.samples)
@@ -86,6 +88,12 @@ class Unsent:
     def clear(self) -> None:
         """All of it is written."""
         self.counts, self.people, self.samples = {}, {}, []
+
+    def _pass_on(self, bucket: str, lost: int) -> None:
+        """What a row that goes knew of losses, the newest row of its bucket knows from now on."""
+        newest = next((key for key in reversed(self.counts) if key[0] == bucket), None) if lost else None
+        if newest is not None:
+            self.counts[newest][LOST] += lost
 
     def _add_person(self, key: Key, person: Person) -> None:
         before = self.people.setdefault(key, person)

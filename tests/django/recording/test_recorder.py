@@ -326,7 +326,7 @@ def test_a_long_outage_costs_the_oldest_records_and_says_how_many(
     assert (DecisionMinute.objects.count(), IdentityMinute.objects.count()) == (20_000, 20_000)
     assert ArrivalSample.objects.count() == 500
     assert recorder.dropped == 10_001 + 10_000 + 5 * 5_500
-    assert rows()[0, "read", ""] == {"lost": recorder.dropped}
+    assert sum(counts.get("lost", 0) for counts in rows().values()) == recorder.dropped
     assert (99 * 60 + 59, "read", "/4/") in rows()
 
 
