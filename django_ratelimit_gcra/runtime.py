@@ -11,8 +11,9 @@ from threading import Lock
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from django_ratelimit_gcra import sinks as chosen
 from django_ratelimit_gcra.conf import PREFIX, read_config
-from ratelimit_core import Limiter, Sink
+from ratelimit_core import Config, Limiter, Sink
 from ratelimit_core.stores import Store, store_from_url
 
 
@@ -22,6 +23,7 @@ class _Runtime:
     def __init__(self, sinks: Iterable[Sink] = ()) -> None:
         self._lock = Lock()
         self._sinks = tuple(sinks)
+        self._told: tuple[Sink, ...] = ()
         self._limiter: Limiter | None = None
         self._store: tuple[str, Store] | None = None
 
@@ -32,6 +34,9 @@ class _Runtime:
         with self._lock:
             self._sinks = tuple(sinks)
             self._limiter = None
+
+    def announce(self, config: Config) -> None:
+        chosen.announce(self._told, config)
 
     def drop(self) -> None:
         with self._lock:
@@ -48,7 +53,9 @@ class _Runtime:
 
     def _made(self) -> Limiter:
         config = read_config()
-        return Limiter(config, self._store_at(config.store_url), self._sinks)
+        store = self._store_at(config.store_url)
+        self._told = (*chosen.default_sinks(config), *self._sinks)
+        return Limiter(config, store, self._told)
 
     def _store_at(self, url: str) -> Store:
         known = self._store
@@ -70,8 +77,13 @@ def limiter() -> Limiter:
 
 
 def use_sinks(*sinks: Sink) -> None:
-    """From now on these sinks, and no others, are told of every decision in this process."""
+    """From now on these sinks, beside those that the settings ask for, are told what happens in this process."""
     _runtime.use_sinks(sinks)
+
+
+def announce(config: Config) -> None:
+    """Tell the sinks that this configuration is in force now: for who changes it while the process runs."""
+    _runtime.announce(config)
 
 
 @receiver(setting_changed, dispatch_uid=__name__)
