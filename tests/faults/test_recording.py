@@ -49,6 +49,17 @@ def test_what_several_workers_decided_is_written_when_they_end(site: SiteFactory
     assert found["identityminute"] > 50  # a store in memory for each worker: the first request of each passes
 
 
+def test_a_server_that_ends_by_the_signal_itself_writes_before(site: SiteFactory) -> None:
+    """As uvicorn does: nothing registered with atexit runs."""
+    running = site("uvicorn")
+    with httpx.Client(base_url=running.url, timeout=30) as client:
+        for _ in range(20):
+            assert client.get("/instructors/").status_code == 200
+    running.stop()
+    found = recorded(running._env["TESTPROJECT_DB"])
+    assert found["decisionminute"] == found["arrivalsample"] == 20
+
+
 @pytest.fixture
 def server(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[PostgresServer]:
     """A PostgreSQL server of the test's own."""
