@@ -14,9 +14,17 @@ class PolicyWatcher(Protocol):
     def policy(self, config: Config) -> None: ...
 
 
+@runtime_checkable
+class LossCounter(Protocol):
+    """A sink that counts what another one could not keep."""
+
+    def dropped(self, number: int) -> None: ...
+
+
 def default_sinks(config: Config) -> tuple[Sink, ...]:
     """The sinks that the settings ask for; raises ConfigurationError for one that can't be had."""
-    return tuple(_metrics(config))
+    metrics = tuple(_metrics(config))
+    return (*metrics, *_records(metrics))
 
 
 def announce(sinks: Iterable[Sink], config: Config) -> None:
@@ -24,6 +32,15 @@ def announce(sinks: Iterable[Sink], config: Config) -> None:
     for sink in sinks:
         if isinstance(sink, PolicyWatcher):
             sink.policy(config)
+
+
+def _records(metrics: Iterable[Sink]) -> Iterator[Sink]:
+    """The recorder, which tells the metrics what it loses."""
+    if conf.RECORD.value():
+        from django_ratelimit_gcra.recording import recorder  # it needs the models, which need the apps
+
+        recorder.on_drop = next((sink.dropped for sink in metrics if isinstance(sink, LossCounter)), None)
+        yield recorder
 
 
 def _metrics(config: Config) -> Iterator[Sink]:

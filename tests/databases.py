@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 
-_migrated: set[str] = set()
+_migrated: set[tuple[str, str]] = set()
 
 
 @contextmanager
@@ -17,10 +17,11 @@ def installed(settings: dict[str, Any]) -> Iterator[None]:
     before = connections.settings[DEFAULT_DB_ALIAS], connections[DEFAULT_DB_ALIAS]
     connections.settings[DEFAULT_DB_ALIAS] = configured
     del connections[DEFAULT_DB_ALIAS]
+    place = settings["NAME"], settings.get("PORT", "")
     try:
-        if settings["NAME"] not in _migrated:
+        if place not in _migrated:
             call_command("migrate", verbosity=0)
-            _migrated.add(settings["NAME"])
+            _migrated.add(place)
         yield
         call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
     finally:

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from django_ratelimit_gcra import checks, metricchecks, runtime
 from django_ratelimit_gcra.layers import Layer
+from django_ratelimit_gcra.recording import Recorder
 from django_ratelimit_gcra.sinks import announce, default_sinks
 from django_ratelimit_gcra.views import metrics
 from ratelimit_core import Config, ConfigurationError, Event, Mode
@@ -185,10 +186,10 @@ def test_the_metrics_stand_beside_the_sites_own_sinks(sinks: Any, settings: Any)
     mine = RecordingSink()
     sinks(mine)
     runtime.limiter()
-    assert [type(sink) for sink in runtime._runtime._told] == [PrometheusSink, RecordingSink]
+    assert [type(sink) for sink in runtime._runtime._told] == [PrometheusSink, Recorder, RecordingSink]
     settings.RATE_LIMIT_METRICS = False
     runtime.limiter()
-    assert runtime._runtime._told == (mine,)
+    assert [type(sink) for sink in runtime._runtime._told] == [Recorder, RecordingSink]
 
 
 def test_a_changed_configuration_is_announced_to_who_wants_to_know(sinks: Any, token: dict[str, str]) -> None:
