@@ -35,7 +35,7 @@ def _figures(report: BucketReport) -> Iterator[Figure]:
     yield Figure(
         "Degraded",
         percent(_share(report.degraded, report.requests)),
-        "decided without the store",
+        "without the store" if report.degraded else "",
         "blocked" if report.degraded else "",
     )
     if report.replayed:

@@ -9,6 +9,7 @@ from django import forms
 from django_ratelimit_gcra.dashboard.quotas import QuotasForm
 from django_ratelimit_gcra.layers import described
 from django_ratelimit_gcra.switching import LONGEST_REASON
+from ratelimit_core import Bucket
 from ratelimit_core.buckets import Mode
 from ratelimit_core.config import Override, Policy
 
@@ -59,6 +60,22 @@ class KillForm(LastingForm):
     """For how long nothing is limited, and why."""
 
     reason = reason_field()
+
+
+class WhatIfForm(QuotasForm):
+    """Rates and bursts to try, and on how much of what was recorded."""
+
+    hours = forms.TypedChoiceField(
+        coerce=int, label="On the last", choices=[(1, "hour"), (6, "6 hours"), (24, "24 hours"), (48, "48 hours")]
+    )
+
+    def __init__(self, bucket: Bucket, data: Mapping[str, Any]) -> None:
+        super().__init__(bucket, {"hours": 24, **{name: data[name] for name in data}})
+        self.order_fields([name for name in self.fields if name != "hours"])
+
+    def length(self) -> timedelta:
+        """How far back to look."""
+        return timedelta(hours=self.cleaned_data["hours"])
 
 
 class SwitchForm(LastingForm, QuotasForm):

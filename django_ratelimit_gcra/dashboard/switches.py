@@ -4,7 +4,6 @@ What may be switched, and by whom, is decided in `switching`; a change is applie
 """
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib import messages
@@ -18,7 +17,7 @@ from django_ratelimit_gcra import overrides, runtime, shadow, switching
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
 from django_ratelimit_gcra.dashboard.effect import predicted, refuses
 from django_ratelimit_gcra.dashboard.forms import KillForm, ReasonForm, SwitchForm
-from django_ratelimit_gcra.dashboard.whatif import KEPT
+from django_ratelimit_gcra.dashboard.whatif import LATELY
 from django_ratelimit_gcra.layers import aware, described, read_override
 from django_ratelimit_gcra.models import PolicyOverride
 from django_ratelimit_gcra.weakening import protects, weakens
@@ -74,7 +73,7 @@ def _effect(desk: Desk, policy: Policy, form: SwitchForm) -> dict[str, object]:
     until = timezone.now()
     after = replace(config, enabled=True).policies[policy.bucket.name]
     return {
-        "effect": predicted(policy, after, until - KEPT, until),
+        "effect": predicted(policy, after, until - LATELY, until),
         "shown": form.words(),
         "forbidden": weakens(policy, change) and not desk.may(Right.WEAKEN),
     }
@@ -96,7 +95,6 @@ def kill(desk: Desk) -> HttpResponseBase:
     policies = replace(desk.config, enabled=True).policies.values()
     context = {
         "form": form,
-        "enabled": desk.config.enabled,
         "held": switching.kill_switch_held(),
         "refusing": [policy.bucket.name for policy in policies if refuses(policy)],
         "protected": [policy.bucket.name for policy in policies if refuses(policy) and protects(policy.bucket)],
@@ -120,7 +118,7 @@ def _killed(desk: Desk, form: KillForm) -> bool:
 def _blocked(desk: Desk) -> int:
     """How many requests were refused in the last 24 hours."""
     until = timezone.now()
-    reports = (shadow.report(name, until - timedelta(hours=24), until, 1, 0) for name in desk.config.policies)
+    reports = (shadow.report(name, until - LATELY, until, 1, 0) for name in desk.config.policies)
     return sum(report.blocked for report in reports)
 
 
