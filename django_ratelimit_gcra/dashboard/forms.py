@@ -79,21 +79,21 @@ class WhatIfForm(QuotasForm):
 
 
 class SwitchForm(LastingForm, QuotasForm):
-    """Mode, share, rates and bursts, filled with what is in force. The reason is asked for when it is applied."""
+    """Mode, share, rates and bursts, filled with what is in force."""
 
     mode = forms.ChoiceField(choices=_MODES)
     canary_percent = forms.FloatField(
         required=False, min_value=0, max_value=100, label="Share in percent", help_text="with canary only"
     )
 
-    def __init__(self, policy: Policy, data: Mapping[str, Any] | None, *, applied: bool) -> None:
+    def __init__(self, policy: Policy, data: Mapping[str, Any] | None) -> None:
         bucket = policy.bucket
         present = {"mode": policy.mode, "canary_percent": f"{bucket.canary_percent:g}"}
         given = None if data is None else {**present, **{name: data[name] for name in data}}
         super().__init__(bucket, given, initial={**present, **QuotasForm.written(bucket.quotas)})
         self._policy = policy
         self.fields["reason"] = reason_field()
-        self.fields["reason"].required = applied
+        self.fields["reason"].required = False  # the effect is shown without one
         quotas = [name for name in self.fields if name.startswith(("rate_", "burst_"))]
         self.order_fields(["mode", "canary_percent", *quotas, "lasts", "reason"])
 

@@ -94,8 +94,8 @@ def _rows(found: live.Live) -> Iterator[Row]:
         yield Row(budget.key if budget.tat_us is not None else "", f"budget {budget.label}", where, left, until)
     for lease in found.leases:
         held = "held" if len(lease.holders) == 1 else f"held {len(lease.holders)} times"
-        until = max(holder.deadline_us for holder in lease.holders)
-        yield Row(lease.key, _kind("lease", lease.shadow), lease.route, held, f"until {_when(until, found.now_us)}")
+        last_us = max(holder.deadline_us for holder in lease.holders)
+        yield Row(lease.key, _kind("lease", lease.shadow), lease.route, held, f"until {_when(last_us, found.now_us)}")
     for claim in found.claims:
         state = f"{claim.state}, tried since {timezone.localtime(_moment(claim.since_us)):%d %b %H:%M:%S}"
         until = f"until {_when(claim.until_us, found.now_us)}"

@@ -41,7 +41,7 @@ def switch(desk: Desk, name: str) -> HttpResponseBase:
     desk.demand(Right.SWITCH)
     policy, request = _beneath(desk, name), desk.request
     applied = request.method == "POST" and request.POST.get("act") == "apply"
-    form = SwitchForm(policy, request.POST or request.GET or None, applied=applied)
+    form = SwitchForm(policy, request.POST or request.GET or None)
     context: dict[str, object] = {"form": form, "policy": policy, "bucket_url": desk.url("bucket", name)}
     if form.is_bound and form.is_valid():
         if applied and request.POST.get("shown") == form.words() and _made(desk, name, form):
@@ -53,6 +53,9 @@ def switch(desk: Desk, name: str) -> HttpResponseBase:
 def _made(desk: Desk, name: str, form: SwitchForm) -> bool:
     """Whether it was done; else the form says why not."""
     reason, change = form.cleaned_data["reason"], form.change()
+    if not reason:
+        form.add_error("reason", "Say why.")
+        return False
     try:
         row = switching.switch(name, change, reason, desk.who, desk.user, form.expires())
     except (ConfigurationError, Error) as error:
@@ -92,12 +95,14 @@ def kill(desk: Desk) -> HttpResponseBase:
         desk.demand(Right.SWITCH)
         if form.is_valid() and _killed(desk, form):
             return HttpResponseRedirect(desk.url("kill"))
-    policies = replace(desk.config, enabled=True).policies.values()
+    refusing = [policy.bucket for policy in replace(desk.config, enabled=True).policies.values() if refuses(policy)]
+    shielded = [bucket.name for bucket in refusing if protects(bucket)]
     context = {
         "form": form,
         "held": switching.kill_switch_held(),
-        "refusing": [policy.bucket.name for policy in policies if refuses(policy)],
-        "protected": [policy.bucket.name for policy in policies if refuses(policy) and protects(policy.bucket)],
+        "refusing": [bucket.name for bucket in refusing],
+        "protected": shielded,
+        "forbidden": bool(shielded) and desk.config.enabled and desk.may(Right.SWITCH) and not desk.may(Right.WEAKEN),
         "blocked": _blocked(desk) if desk.config.enabled else 0,
         "layers": [layer for layer in runtime.layers() if not layer.bucket],
     }
