@@ -88,7 +88,7 @@ class SwitchForm(LastingForm, QuotasForm):
 
     def __init__(self, policy: Policy, data: Mapping[str, Any] | None) -> None:
         bucket = policy.bucket
-        present = {"mode": policy.mode, "canary_percent": f"{bucket.canary_percent:g}"}
+        present = {"mode": policy.mode, "canary_percent": f"{bucket.canary_percent:g}" if bucket.canary_percent else ""}
         given = None if data is None else {**present, **{name: data[name] for name in data}}
         super().__init__(bucket, given, initial={**present, **QuotasForm.written(bucket.quotas)})
         self._policy = policy

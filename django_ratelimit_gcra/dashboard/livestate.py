@@ -81,6 +81,7 @@ def _looked_up(identity: Identity) -> dict[str, object]:
     return {
         "identity": str(identity),
         "rows": list(_rows(found)),
+        "spent": any(row.key for row in _rows(found)),
         "complete": found.complete,
         "at": _moment(found.now_us),
     }
@@ -91,7 +92,13 @@ def _rows(found: live.Live) -> Iterator[Row]:
         where = budget.bucket if budget.scope is None else f"{budget.bucket}, scope {budget.scope}"
         until = "" if budget.tat_us is None else f"full again at {_when(budget.tat_us, found.now_us)}"
         left = f"{budget.remaining:,} of {budget.burst:,} left"
-        yield Row(budget.key if budget.tat_us is not None else "", f"budget {budget.label}", where, left, until)
+        yield Row(
+            budget.key if budget.tat_us is not None else "",
+            "quota of replays" if budget.label == "replays" else f"quota {budget.label}",
+            where,
+            left,
+            until,
+        )
     for lease in found.leases:
         held = "held" if len(lease.holders) == 1 else f"held {len(lease.holders)} times"
         last_us = max(holder.deadline_us for holder in lease.holders)

@@ -66,7 +66,7 @@ def overview(desk: Desk) -> TemplateResponse:
 def _card(desk: Desk, name: str, what: Asked) -> Card:
     policy = desk.config.policies[name]
     report = shadow.report(name, what.since, what.until, what.span.points)
-    frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), height=150)
+    frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), width=480, height=140)
     return Card(
         standing(policy, conf.sources(), runtime.layers()),
         figures(report),

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_ratelimit_gcra import overrides, runtime, shadow, switching
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
-from django_ratelimit_gcra.dashboard.effect import predicted, refuses
+from django_ratelimit_gcra.dashboard.effect import killed, predicted, refuses
 from django_ratelimit_gcra.dashboard.forms import KillForm, ReasonForm, SwitchForm
 from django_ratelimit_gcra.dashboard.whatif import LATELY
 from django_ratelimit_gcra.layers import aware, described, read_override
@@ -100,10 +100,8 @@ def kill(desk: Desk) -> HttpResponseBase:
     context = {
         "form": form,
         "held": switching.kill_switch_held(),
-        "refusing": [bucket.name for bucket in refusing],
-        "protected": shielded,
+        "effect": killed([bucket.name for bucket in refusing], shielded, _blocked(desk)) if desk.config.enabled else (),
         "forbidden": bool(shielded) and desk.config.enabled and desk.may(Right.SWITCH) and not desk.may(Right.WEAKEN),
-        "blocked": _blocked(desk) if desk.config.enabled else 0,
         "layers": [layer for layer in runtime.layers() if not layer.bucket],
     }
     return desk.page("kill.html", "Kill switch", context)

@@ -69,9 +69,9 @@ def advice(desk: Desk, name: str) -> TemplateResponse:
 
 
 def label(found: WhatIf) -> str:
-    """Where the numbers come from: everybody, or an estimate from a share of all identities."""
+    """Where the numbers come from: everybody, or an estimate from a share of all identities; empty for nothing."""
     if not found.requests:
-        return "Nothing was recorded that could be tried."
+        return ""
     if not found.estimated:
         return "Counted: everybody's requests were recorded."
     return f"Estimated from {percent(found.share)} of all identities."
