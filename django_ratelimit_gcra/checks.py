@@ -70,7 +70,7 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    return [*viewchecks.messages(config, has_middleware=_below() is not None), *recordchecks.messages(config)]
+    return [*viewchecks.messages(config, has_middleware()), *recordchecks.messages(config)]
 
 
 @register(TAG, deploy=True)
@@ -92,6 +92,11 @@ def check_deployment(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         *shieldchecks.of_memory(config, named),
         *shieldchecks.of_eviction(config, named, limiter.store),
     ]
+
+
+def has_middleware() -> bool:
+    """Whether the site runs RateLimitMiddleware."""
+    return _below() is not None
 
 
 def _below() -> list[object] | None:

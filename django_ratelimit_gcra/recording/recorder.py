@@ -63,12 +63,11 @@ class Recorder:
         """
         with self._flushing:
             self._take(RECORD_IDENTITIES.value(), closed=closed)
-            lost = self._unsent.trim()
-            if lost:
-                with self._lock:
-                    self._dropped += lost
-                self._tell(lost)
-            writing.write(self._unsent)
+            try:
+                writing.write(self._unsent)
+            except Exception:
+                self._trim()
+                raise
             self._unsent.clear()
             retention.trickle(RECORD_DAYS.value())
 
@@ -113,6 +112,16 @@ class Recorder:
             self._unsent.add_people(people, names.storable if identities is Identities.PLAIN else self._hashed)
         for bucket, batches in arrivals.items():
             self._unsent.add_samples(bucket, batches)
+
+    def _trim(self) -> None:
+        """Keep what couldn't be written within bounds; what is lost by that stands in a later row."""
+        lost = self._unsent.trim()
+        with self._lock:
+            for bucket, number in lost.items():
+                self._tally.lose(bucket, self._clock.now_us() // _MINUTE_US, number)
+            self._dropped += lost.total()
+        if lost:
+            self._tell(lost.total())
 
     def _hashed(self, identity: str) -> str:
         return names.hashed(identity, self._hash)

@@ -16,7 +16,7 @@ WHOLE = 1 << 64
 
 _MOST_IDENTITIES = 2_000
 _MOST_ARRIVALS = 200_000
-_MOST_BATCHES = 8
+_MOST_BATCHES = 1_000
 _MOST_OF_ONE = 20_000  # of one identity, so that a flood of one doesn't shrink the share of all others
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
@@ -28,6 +28,11 @@ class Batch(NamedTuple):
 
     share: float
     lines: list[tuple[bytes, "array[int]", "array[int]"]]
+
+    @property
+    def size(self) -> int:
+        """The number of arrivals."""
+        return sum(len(times) for _, times, _ in self.lines)
 
     def minutes(self) -> Iterator[tuple[int, Visits]]:
         """The arrivals by minute since the epoch."""
@@ -123,8 +128,8 @@ class Sampler:
         """Another hour: count anew, and widen the share if little came; returns what nobody took for too long."""
         self._close()
         lost = 0
-        if len(self._done) > _MOST_BATCHES:
-            lost = sum(len(times) for _, times, _ in self._done.pop(0).lines)
+        while len(self._done) > _MOST_BATCHES or sum(batch.size for batch in self._done) > _MOST_ARRIVALS:
+            lost += self._done.pop(0).size
         if len(self._lines) <= _MOST_IDENTITIES // 2 and self._count <= _MOST_ARRIVALS // 2:
             self._below = min(WHOLE, self._below << 1)
         self._hour = at_us - at_us % _HOUR_US

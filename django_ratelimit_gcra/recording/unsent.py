@@ -3,15 +3,18 @@
 Rows are kept by their unique key and added up, so an outage grows them by minutes and not by flushes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from django_ratelimit_gcra.recording.packing import pack
 from django_ratelimit_gcra.recording.sampling import Batch
-from django_ratelimit_gcra.recording.tally import REQUESTS, WORST, Person, Place, worst
+from django_ratelimit_gcra.recording.tally import LOST, REQUESTS, WORST, Person, Place, worst
 
 _MOST_ROWS = 20_000
-_MOST_SAMPLE_ROWS = 500
+_MOST_SAMPLES = 5_000
+_MOST_BYTES = 16 * 1024 * 1024
 
 Key = tuple[str, int, str]
 """A bucket, a minute since the epoch, a route or an identity: in the order in which rows are written."""
@@ -66,20 +69,31 @@ class Unsent:
                 number = sum(map(len, visits.values()))
                 self.samples.append(Sample(bucket, minute, batch.share, number, pack(visits)))
 
-    def trim(self) -> int:
-        """Let the oldest go where there is too much; returns the events, refusals and arrivals that are lost by it."""
-        lost = 0
-        while len(self.counts) > _MOST_ROWS:
-            lost += self.counts.pop(next(iter(self.counts)))[REQUESTS]
-        while len(self.people) > _MOST_ROWS:
-            lost += self.people.pop(next(iter(self.people))).refused
-        while len(self.samples) > _MOST_SAMPLE_ROWS:
-            lost += self.samples.pop(0).arrivals
+    def trim(self) -> Counter[str]:
+        """Let the oldest go where there is too much; returns the events, refusals and arrivals lost, by bucket."""
+        lost: Counter[str] = Counter()
+        for key in _oldest(self.counts, len(self.counts) - _MOST_ROWS):
+            counts = self.counts.pop(key)
+            lost[key[0]] += counts[REQUESTS]
+            self._pass_on(key[0], counts[LOST])
+        for key in _oldest(self.people, len(self.people) - _MOST_ROWS):
+            lost[key[0]] += self.people.pop(key).refused
+        size = sum(len(sample.data) for sample in self.samples)
+        while len(self.samples) > _MOST_SAMPLES or size > _MOST_BYTES:
+            sample = self.samples.pop(0)
+            size -= len(sample.data)
+            lost[sample.bucket] += sample.arrivals
         return lost
 
     def clear(self) -> None:
         """All of it is written."""
         self.counts, self.people, self.samples = {}, {}, []
+
+    def _pass_on(self, bucket: str, lost: int) -> None:
+        """What a row that goes knew of losses, the newest row of its bucket knows from now on."""
+        newest = next((key for key in reversed(self.counts) if key[0] == bucket), None) if lost else None
+        if newest is not None:
+            self.counts[newest][LOST] += lost
 
     def _add_person(self, key: Key, person: Person) -> None:
         before = self.people.setdefault(key, person)
@@ -87,3 +101,8 @@ class Unsent:
             before.requests += person.requests
             before.blocked += person.blocked
             before.would_block += person.would_block
+
+
+def _oldest(rows: Mapping[Key, object], number: int) -> list[Key]:
+    """The first keys that were put in; none for a negative number."""
+    return list(islice(rows, max(0, number)))

@@ -7,15 +7,14 @@ and monotone. How many requests are refused is not, where costs differ: what a l
 for several smaller ones. Only the touched are replayed.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import NamedTuple
 
 from ratelimit_core import gcra
 from ratelimit_core.quota import Quota
-
-# More than any debt: 2^51 us of tolerance are the most that a quota may have.
-_UNLIMITED_US = 1 << 80
 
 
 class Arrival(NamedTuple):
@@ -37,43 +36,27 @@ class Replayed(NamedTuple):
     requests_by: Mapping[str, int]
 
 
-Visits = Sequence[tuple[int, int]]
-"""One identity's requests in order of time: when, and at what cost."""
+Visits = Sequence[Arrival]
+"""One identity's requests, in order of time."""
 
 
 def replay(arrivals: Iterable[Arrival], quotas: Sequence[Quota]) -> Replayed:
     """Decide about arrivals, in order of time; several quotas charge all or none, and a refusal charges nothing."""
-    limits = [(quota.interval_us, quota.tolerance_us) for quota in quotas]
-    tats_by: dict[str, Sequence[int | None]] = {}
-    nothing_owed: Sequence[int | None] = [None] * len(limits)
-    requests_by: dict[str, int] = {}
-    refused_by: dict[str, int] = {}
-    for at_us, identity, cost in arrivals:
-        requests_by[identity] = requests_by.get(identity, 0) + 1
-        tats = tats_by.get(identity, nothing_owed)
-        rooms = [
-            gcra.measure(tat, at_us, tolerance_us, interval_us * cost)
-            for tat, (interval_us, tolerance_us) in zip(tats, limits, strict=True)
-        ]
-        if min(rooms, default=0) < 0:
-            refused_by[identity] = refused_by.get(identity, 0) + 1
-        elif cost:
-            charged = zip(rooms, limits, strict=True)
-            tats_by[identity] = [gcra.arrival(room_us, at_us, tolerance_us) for room_us, (_, tolerance_us) in charged]
-    return _replayed(requests_by, refused_by)
+    visits_by = by_identity(arrivals)
+    found = {identity: refusals(visits, quotas) for identity, visits in visits_by.items()}
+    return _replayed(visits_by, {identity: refused for identity, refused in found.items() if refused})
 
 
 def curve(arrivals: Sequence[Arrival], rate: Quota, bursts: Iterable[int]) -> list[tuple[int, Replayed]]:
     """What each of these bursts would have done, at the rate of `rate`; raises ConfigurationError for one below 1."""
     visits_by = by_identity(arrivals)
-    needed = {identity: needed_burst(visits, rate.interval_us) for identity, visits in visits_by.items()}
-    requests_by = {identity: len(visits) for identity, visits in visits_by.items()}
+    needed = needed_by(visits_by, rate)
     points = []
     for burst in bursts:
-        quota = replace(rate, burst=burst)
+        quotas = (replace(rate, burst=burst),)
         touched = [identity for identity, need in needed.items() if need > burst]
-        refused_by = {identity: refusals(visits_by[identity], quota) for identity in touched}
-        points.append((burst, _replayed(requests_by, refused_by)))
+        refused_by = {identity: refusals(visits_by[identity], quotas) for identity in touched}
+        points.append((burst, _replayed(visits_by, refused_by)))
     return points
 
 
@@ -84,45 +67,68 @@ def smallest_burst(arrivals: Sequence[Arrival], rate: Quota) -> int:
 
 def needed_bursts(arrivals: Iterable[Arrival], rate: Quota) -> dict[str, int]:
     """The smallest burst that refuses nothing to an identity, for each of them, at the rate of `rate`."""
-    return {identity: needed_burst(visits, rate.interval_us) for identity, visits in by_identity(arrivals).items()}
+    return needed_by(by_identity(arrivals), rate)
 
 
-def by_identity(arrivals: Iterable[Arrival]) -> dict[str, list[tuple[int, int]]]:
+def by_identity(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
     """Everybody's visits."""
-    visits_by: dict[str, list[tuple[int, int]]] = {}
-    for at_us, identity, cost in arrivals:
-        visits = visits_by.get(identity)
-        if visits is None:
-            visits = visits_by[identity] = []
-        visits.append((at_us, cost))
-    return visits_by
+    visits_by: dict[str, list[Arrival]] = defaultdict(list)
+    for arrival in arrivals:
+        visits_by[arrival.identity].append(arrival)
+    return dict(visits_by)
+
+
+def needed_by(visits_by: Mapping[str, Visits], rate: Quota) -> dict[str, int]:
+    """`needed_bursts` of visits."""
+    return {identity: needed_burst(visits, rate.interval_us) for identity, visits in visits_by.items()}
 
 
 def needed_burst(visits: Visits, interval_us: int) -> int:
-    """The units that one identity's requests ever owed, rounded up; at least 1, the smallest burst there is."""
+    """The most that one identity's requests ever owed, in units, rounded up; 1 is the smallest burst there is."""
+    measure, arrival = gcra.measure, gcra.arrival
+    unlimited_us = interval_us * sum([visit.cost for visit in visits])
+    rooms = [unlimited_us]
     tat = None
-    most_us = 0
-    for at_us, cost in visits:
-        room_us = gcra.measure(tat, at_us, _UNLIMITED_US, interval_us * cost)
-        tat = gcra.arrival(room_us, at_us, _UNLIMITED_US)
-        most_us = max(most_us, tat - at_us)
-    return max(1, -(-most_us // interval_us))
+    for at_us, _, cost in visits:
+        room_us = measure(tat, at_us, unlimited_us, interval_us * cost)
+        tat = arrival(room_us, at_us, unlimited_us)
+        rooms.append(room_us)
+    return max(1, -((min(rooms) - unlimited_us) // interval_us))
 
 
-def refusals(visits: Visits, quota: Quota) -> int:
-    """How many of one identity's requests a quota refuses."""
-    interval_us, tolerance_us = quota.interval_us, quota.tolerance_us
+def refusals(visits: Visits, quotas: Sequence[Quota]) -> int:
+    """How many of one identity's requests these quotas refuse."""
+    if len(quotas) != 1:
+        return _refusals_of_several(visits, quotas)
+    measure, arrival = gcra.measure, gcra.arrival
+    interval_us, tolerance_us = quotas[0].interval_us, quotas[0].tolerance_us
     tat = None
     refused = 0
-    for at_us, cost in visits:
-        room_us = gcra.measure(tat, at_us, tolerance_us, interval_us * cost)
+    for at_us, _, cost in visits:
+        room_us = measure(tat, at_us, tolerance_us, interval_us * cost)
         if room_us < 0:
             refused += 1
         elif cost:
-            tat = gcra.arrival(room_us, at_us, tolerance_us)
+            tat = arrival(room_us, at_us, tolerance_us)
     return refused
 
 
-def _replayed(requests_by: Mapping[str, int], refused_by: Mapping[str, int]) -> Replayed:
+def _refusals_of_several(visits: Visits, quotas: Sequence[Quota]) -> int:
+    intervals = [quota.interval_us for quota in quotas]
+    tolerances = [quota.tolerance_us for quota in quotas]
+    tats: list[int | None] = [None] * len(quotas)
+    refused = 0
+    for at_us, _, cost in visits:
+        increments = [interval_us * cost for interval_us in intervals]
+        rooms = list(map(gcra.measure, tats, repeat(at_us), tolerances, increments))
+        if min(rooms, default=0) < 0:
+            refused += 1
+        elif cost:
+            tats = list(map(gcra.arrival, rooms, repeat(at_us), tolerances))
+    return refused
+
+
+def _replayed(visits_by: Mapping[str, Visits], refused_by: Mapping[str, int]) -> Replayed:
+    requests_by = {identity: len(visits) for identity, visits in visits_by.items()}
     refused = sum(refused_by.values())
     return Replayed(sum(requests_by.values()), len(requests_by), refused, len(refused_by), refused_by, requests_by)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ratelimit_core.errors import ConfigurationError
 from ratelimit_core.quota import Quota
-from ratelimit_core.simulate.replaying import Arrival, Visits, by_identity, needed_burst, refusals
+from ratelimit_core.simulate.replaying import Arrival, Visits, by_identity, needed_burst, needed_by, refusals
 
 _PERIODS = 10  # a burst beyond what ten periods earn says that the rate is not meant
 _TIMES_THE_RATE = 100
@@ -47,16 +47,18 @@ def suggest(
     counted = {identity: visits for identity, visits in visits_by.items() if identity not in aside}
     if not counted:
         return None
+    needed = needed_by(visits_by, rate)
     spare = _spare(len(counted), most_touched)
-    quota = _smallest(counted, rate, spare)
-    if quota is None:
+    beyond = {identity: visits for identity, visits in counted.items() if needed[identity] > largest_burst(rate)}
+    higher = rate if len(beyond) <= spare else _higher(beyond, rate, spare)
+    if higher is None:
         return None
-    needed = _needed(visits_by, quota)
-    touched = sum(need > quota.burst for need in needed.values())
-    worst = _worst(visits_by, rate)
+    needed_then = needed if higher is rate else needed_by(visits_by, higher)
+    quota = replace(higher, burst=sorted((needed_then[one] for one in counted), reverse=True)[spare])
+    touched = sum(need > quota.burst for need in needed_then.values())
+    worst = _worst(visits_by, needed, rate)
     before = len(visits_by[worst])
-    after = before - refusals(visits_by[worst], quota)
-    return Suggestion(quota, touched, len(visits_by), before, after, worst)
+    return Suggestion(quota, touched, len(visits_by), before, before - refusals(visits_by[worst], (quota,)), worst)
 
 
 def largest_burst(rate: Quota) -> int:
@@ -69,40 +71,21 @@ def outliers(arrivals: Iterable[Arrival], rate: Quota) -> list[str]:
 
     Where they are more than one in twenty, the rate is too low, and nobody is an outlier.
     """
-    needed = _needed(by_identity(arrivals), rate)
+    needed = needed_by(by_identity(arrivals), rate)
     beyond = [identity for identity, need in needed.items() if need > largest_burst(rate)]
     few = len(beyond) * _FEW <= len(needed)
     return sorted(beyond, key=lambda identity: (-needed[identity], identity)) if few else []
 
 
 def _spare(identities: int, most_touched: float) -> int:
-    """The most identities that are fewer than this share of all; 0 at least."""
+    """How many are fewer than this share of all, but not all of them; 0 at least."""
     share = Fraction(str(most_touched)) * identities
-    return max(0, -(-share.numerator // share.denominator) - 1)
+    return max(0, min(-(-share.numerator // share.denominator), identities) - 1)
 
 
-def _needed(visits_by: Mapping[str, Visits], rate: Quota) -> dict[str, int]:
-    return {identity: needed_burst(visits, rate.interval_us) for identity, visits in visits_by.items()}
-
-
-def _smallest(visits_by: Mapping[str, Visits], rate: Quota, spare: int) -> Quota | None:
-    needed = _needed(visits_by, rate)
-    largest = largest_burst(rate)
-    if (burst := _all_but(needed.values(), spare)) <= largest:
-        return replace(rate, burst=burst)
-    beyond = {identity: visits_by[identity] for identity, need in needed.items() if need > largest}
-    units = _smallest_rate(beyond, rate, spare, largest)
-    if units is None:
-        return None
-    try:
-        higher = replace(rate, rate=units, burst=1)
-    except ConfigurationError:  # a period of a few microseconds, in which few rates can be had exactly
-        return None
-    return replace(higher, burst=_all_but(_needed(visits_by, higher).values(), spare))
-
-
-def _smallest_rate(beyond: Mapping[str, Visits], rate: Quota, spare: int, largest: int) -> int | None:
+def _higher(beyond: Mapping[str, Visits], rate: Quota, spare: int) -> Quota | None:
     """The smallest rate at which at most `spare` of these need more than the largest burst."""
+    largest = largest_burst(rate)
 
     def does(units: int) -> bool:
         interval_us = -(-rate.period_us // units)
@@ -114,13 +97,13 @@ def _smallest_rate(beyond: Mapping[str, Visits], rate: Quota, spare: int, larges
     while enough - too_low > 1:
         middle = (too_low + enough) // 2
         too_low, enough = (too_low, middle) if does(middle) else (middle, enough)
-    return enough
+    try:
+        return replace(rate, rate=enough, burst=1)
+    except ConfigurationError:  # in a period of a few microseconds few rates can be had
+        return None
 
 
-def _all_but(needed: Collection[int], spare: int) -> int:
-    """The burst that contents all but `spare`."""
-    return sorted(needed, reverse=True)[spare] if spare < len(needed) else 1
-
-
-def _worst(visits_by: Mapping[str, Visits], rate: Quota) -> str:
-    return min(visits_by, key=lambda one: (-refusals(visits_by[one], rate), -len(visits_by[one]), one))
+def _worst(visits_by: Mapping[str, Visits], needed: Mapping[str, int], rate: Quota) -> str:
+    """Whom the present quota refuses most, and then who asks most."""
+    refused = {one: refusals(visits_by[one], (rate,)) for one, need in needed.items() if need > rate.burst}
+    return min(visits_by, key=lambda one: (-refused.get(one, 0), -len(visits_by[one]), one))

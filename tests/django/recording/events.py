@@ -28,7 +28,7 @@ def decided(
     now_us: int | None = None,
 ) -> DecisionEvent:
     """A decision about one request, `after_us` after NOW."""
-    refused = verdict is not Verdict.ALLOWED
+    refused = verdict not in {Verdict.ALLOWED, Verdict.REPLAY}
     enforced = mode is Mode.ENFORCE
     return DecisionEvent(
         bucket=bucket,
@@ -36,7 +36,7 @@ def decided(
         verdict=verdict,
         mode=mode,
         enforced=enforced,
-        allowed=not (refused and enforced),
+        allowed=verdict is Verdict.ALLOWED or not enforced,
         blocked=refused,
         would_block=refused and not enforced,
         degraded=degraded,
