@@ -128,7 +128,7 @@ def _reset(desk: Desk, identity: Identity) -> None:
     posted = desk.request.POST
     try:
         said = live.reset(identity, posted.get("key", ""), posted.get("reason", ""), desk.who, desk.user)
-        messages.success(desk.request, f"{brief(identity)}: {said}.")
+        messages.success(desk.request, f"Reset of {brief(identity)}: {said}.")
     except ConfigurationError:
         messages.error(desk.request, "Nothing was reset: say why, in at most 500 characters.")
     except (StoreError, ValueError) as error:

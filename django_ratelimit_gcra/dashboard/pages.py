@@ -22,6 +22,7 @@ from ratelimit_core.buckets import Mode
 
 _OBSERVED = (Mode.SHADOW, Mode.CANARY)
 _REMEMBERED_S = 300
+_LONGEST_NAME = 200
 
 
 class Card(NamedTuple):
@@ -114,8 +115,8 @@ def identity(desk: Desk, name: str) -> TemplateResponse:
     desk.demand(Right.IDENTITIES)
     desk.policy(name)
     who = desk.request.GET.get("identity", "")
-    if not who:
-        raise Http404("Nobody is named.")
+    if not 0 < len(who) <= _LONGEST_NAME:
+        raise Http404("Nobody is named, or nobody who could have been recorded.")
     what = asked(desk.request)
     series = shadow.timeline(name, who, what.since, what.until, what.span.points)
     frame = Frame("chart-identity", f"Requests of {brief(who)} to {name}", described(series), width=960, height=240)
