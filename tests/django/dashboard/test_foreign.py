@@ -17,8 +17,8 @@ from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 from django_ratelimit_gcra.recording.names import bounded, storable
 from django_ratelimit_gcra.shadow import BucketReport, Point, Share
 from tests.django.dashboard.conftest import PLACE, Staff
-from tests.django.dashboard.texts import NASTY
 from tests.django.switches import row
+from tests.foreign_texts import NASTY
 
 pytestmark = pytest.mark.django_db
 ALLOWED = {"script": {"src"}, "img": {"src", "alt"}}

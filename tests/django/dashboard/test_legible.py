@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ratelimit_gcra.dashboard.legible import brief, legible
-from tests.django.dashboard.texts import NASTY
+from tests.foreign_texts import NASTY
 
 
 @pytest.mark.parametrize("text", NASTY)
