@@ -2,14 +2,21 @@
 
 It is started by whoever needs it, as often as they like; after a fork the child starts its own. Nothing runs in a test
 environment, where `work` is called by hand. At the end of the process the work is done once more.
+
+uvicorn ends by the very signal that it was sent, and then nothing registered with `atexit` runs. So where a server
+listens to SIGTERM and a thread is started from the main one, as in an event loop, the threads hear of it first.
 """
 
 import atexit
 import logging
 import os
+import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from functools import partial
+from types import FrameType
 
 from django.db import close_old_connections, connections
 
@@ -17,6 +24,8 @@ from django_ratelimit_gcra.serving import in_test_environment
 
 _log = logging.getLogger("django_ratelimit_gcra")
 _LAST_S = 5.0
+_HURRIED_S = 1.0
+_HURRY_S = 0.1
 
 
 class Background:
@@ -38,8 +47,8 @@ class Background:
 
     @property
     def ending(self) -> bool:
-        """Whether the work that is done now is the last."""
-        return self._stopping
+        """Whether the work that is done now may be the last."""
+        return self._stopping or self._hurrying
 
     def start(self, *, in_tests: bool = False) -> None:
         """Start the thread unless it runs; cheap enough for a request's path."""
@@ -48,10 +57,17 @@ class Background:
                 if self._thread is None and not self._stopping:
                     self._thread = threading.Thread(target=self._run, name=f"ratelimit-{self._name}", daemon=True)
                     self._thread.start()
+                    _listen()
 
     def wake(self) -> None:
         """Do the work now rather than later."""
         self._wanted.set()
+
+    def hurry(self) -> threading.Event:
+        """Do the work now, and again and again: the process is about to end. The event says that it was done once."""
+        self._hurrying = True
+        self._wanted.set()
+        return self._hurried
 
     def stop(self) -> None:
         """End the thread, and do the work a last time if there was one; it does not start again."""
@@ -64,9 +80,12 @@ class Background:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wanted.wait(self._every_s)
+            self._wanted.wait(min(self._every_s, _HURRY_S) if self._hurrying else self._every_s)
             self._wanted.clear()
+            hurrying = self._hurrying
             self._work_once()
+            if hurrying:
+                self._hurried.set()
         connections.close_all()
 
     def _work_once(self) -> None:
@@ -89,8 +108,26 @@ class Background:
         self._thread = None
         self._lock = threading.Lock()
         self._wanted = threading.Event()
+        self._hurried = threading.Event()
+        self._hurrying = False
         self._stopping = False
         self._failing = False
+
+
+def _listen() -> None:
+    """Hear of SIGTERM before the server that handles it; where nobody does, it ends the process as ever."""
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        return
+    if not (isinstance(before, partial) and before.func is _hurry_all):
+        signal.signal(signal.SIGTERM, partial(_hurry_all, before))
+
+
+def _hurry_all(then: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
+    deadline_s = time.monotonic() + _HURRIED_S
+    for done in [background.hurry() for background in list(_known) if background.running]:
+        done.wait(deadline_s - time.monotonic())
+    then(number, frame)
 
 
 def _end(found: "weakref.ref[Background]") -> None:

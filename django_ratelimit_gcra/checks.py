@@ -1,4 +1,4 @@
-"""System checks of settings and middleware; `viewchecks`, `shieldchecks` and `recordchecks` look at the rest.
+"""System checks of settings and middleware; the other modules named ...checks look at the rest.
 
 An id is stable and means one thing.
 
@@ -22,7 +22,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
-from django_ratelimit_gcra import recordchecks, runtime, shieldchecks, viewchecks
+from django_ratelimit_gcra import metricchecks, recordchecks, runtime, shieldchecks, viewchecks
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from ratelimit_core import Config, ConfigurationError
 
@@ -43,7 +43,8 @@ def check_settings(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     except ConfigurationError as error:
         hint = "Change the setting, or the environment variable of the same name, to what is accepted."
         return [Error(str(error), hint=hint, id="ratelimit.E001")]
-    return [*_memory(config), *_proxies(config), *shieldchecks.of_rules(config)]
+    several = metricchecks.of_processes(_said_processes(os.environ))
+    return [*_memory(config), *_proxies(config), *shieldchecks.of_rules(config), *several]
 
 
 @register(TAG)
@@ -70,7 +71,8 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    return [*viewchecks.messages(config, has_middleware()), *recordchecks.messages(config)]
+    of_views = viewchecks.messages(config, has_middleware())
+    return [*of_views, *recordchecks.messages(config), *metricchecks.of_views()]
 
 
 @register(TAG, deploy=True)

@@ -15,6 +15,7 @@ from threading import Lock
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
+from django_ratelimit_gcra import sinks as chosen
 from django_ratelimit_gcra.conf import PREFIX, read_config
 from django_ratelimit_gcra.layers import Layer, laid_over
 from ratelimit_core import Config, Limiter, Sink
@@ -29,6 +30,7 @@ class _Runtime:
         self._sinks = tuple(sinks)
         self._layers = tuple(layers)
         self._base: tuple[Config, Limiter] | None = None
+        self._told: tuple[Sink, ...] = ()
         self._limiter: Limiter | None = None
         self._until_s = math.inf
         self._store: tuple[str, Store] | None = None
@@ -52,10 +54,14 @@ class _Runtime:
         with self._lock:
             self._layers = tuple(layers)
             self._limiter = self._made()
+            chosen.announce(self._told, self._limiter.config)
 
     def layers(self) -> tuple[Layer, ...]:
         now = _now()
         return tuple(layer for layer in self._layers if layer.stands(now))
+
+    def announce(self, config: Config) -> None:
+        chosen.announce(self._told, config)
 
     def drop(self) -> None:
         with self._lock:
@@ -82,7 +88,9 @@ class _Runtime:
     def _founded(self) -> tuple[Config, Limiter]:
         if self._base is None:
             config = read_config()
-            self._base = config, Limiter(config, self._store_at(config.store_url), self._sinks)
+            store = self._store_at(config.store_url)
+            self._told = (*chosen.default_sinks(config), *self._sinks)
+            self._base = config, Limiter(config, store, self._told)
         return self._base
 
     def _store_at(self, url: str) -> Store:
@@ -120,8 +128,13 @@ def layers() -> tuple[Layer, ...]:
 
 
 def use_sinks(*sinks: Sink) -> None:
-    """From now on these sinks, and no others, are told of every decision in this process."""
+    """From now on these sinks, beside those that the settings ask for, are told what happens in this process."""
     _runtime.use_sinks(sinks)
+
+
+def announce(config: Config) -> None:
+    """Tell the sinks that this configuration is in force now: for who changes it while the process runs."""
+    _runtime.announce(config)
 
 
 def _now() -> datetime:

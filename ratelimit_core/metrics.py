@@ -1,9 +1,13 @@
 """Metrics for Prometheus; the only module that imports prometheus_client. What each means stands in `families`.
 
-With several processes (gunicorn) set PROMETHEUS_MULTIPROC_DIR to a directory that is empty when the server starts, and
-call `prometheus_client.multiprocess.mark_process_dead(worker.pid)` in gunicorn's `child_exit`.
+With several processes (gunicorn) set PROMETHEUS_MULTIPROC_DIR, for the server only, to a directory that is empty when
+it starts. A process that ends takes its gauges with it; for one that is killed gunicorn's `child_exit` must do it:
+
+    def child_exit(server, worker):
+        prometheus_client.multiprocess.mark_process_dead(worker.pid)
 """
 
+import atexit
 import os
 from collections.abc import Callable, Iterable
 from importlib import metadata
@@ -13,7 +17,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from ratelimit_core import families as known
 from ratelimit_core.config import Config, Policy
@@ -113,7 +117,6 @@ class PrometheusSink:
     """
 
     def __init__(self, config: Config, registry: CollectorRegistry | None = None) -> None:
-        _check_place()
         self._metrics = _metrics(REGISTRY if registry is None else registry)
         self._series: dict[str, _Series] = {}
         self.policy(config)
@@ -204,12 +207,20 @@ def exposition(registry: CollectorRegistry | None = None, accept: str = "") -> t
 
 def _metrics(registry: CollectorRegistry) -> _Metrics:
     """Kept on the registry itself: it lives as long, and a reloaded module finds it."""
+    place = _check_place()
     with _making:
         made: _Metrics | None = vars(registry).get(_ATTRIBUTE)
         if made is None:
             made = _Metrics(registry)
             setattr(registry, _ATTRIBUTE, made)
+            if place is not None:
+                atexit.register(_leave, place)
         return made
+
+
+def _leave(place: str) -> None:
+    """Say no more what is so in this process; what it counted stays."""
+    mark_process_dead(os.getpid(), place)  # type: ignore[no-untyped-call]  # prometheus_client's own
 
 
 def _check_place() -> str | None:

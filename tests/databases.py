@@ -7,16 +7,17 @@ from typing import Any
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 
-_migrated: set[str] = set()
+_migrated: set[tuple[str, str]] = set()
 
 
 @contextmanager
 def installed(settings: dict[str, Any]) -> Iterator[None]:
     """Within the block `default` is the database of these settings, in every thread; migrated, and empty after."""
+    place = settings["NAME"], settings.get("PORT", "")
     with unmigrated(settings):
-        if settings["NAME"] not in _migrated:
+        if place not in _migrated:
             call_command("migrate", verbosity=0)
-            _migrated.add(settings["NAME"])
+            _migrated.add(place)
         yield
         call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
 

@@ -1,6 +1,5 @@
 """What a bucket did within a span of time: totals, a series, routes, the worst identities, and what that looks like."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import QuerySet
 
 from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
-from django_ratelimit_gcra.recording.tally import COUNTS, WAIT_COLUMNS
+from django_ratelimit_gcra.recording.tally import BLOCKED, COUNTS, REQUESTS, WAIT_COLUMNS, WOULD_BLOCK
 from django_ratelimit_gcra.shadow.causes import LooksLike, verdict
 from django_ratelimit_gcra.shadow.reading import (
     REFUSED,
@@ -69,10 +68,8 @@ def report(bucket: str, since: datetime, until: datetime, points: int = 60, most
     """What was recorded of a bucket from `since` until just before `until`, with the `most` worst of each kind."""
     rows = rows_of(DecisionMinute, bucket, since, until)
     span = Span(since, until, points)
-    series = [Counter[str]() for _ in span.starts]
-    for minute, *counts in sums(rows, "minute", _TOTALS):
-        series[span.at(minute)].update(dict(zip(_TOTALS, counts, strict=True)))
-    totals = sum(series, Counter[str]())
+    series = span.series(rows, _TOTALS)
+    totals = dict(zip(_TOTALS, map(sum, zip(*series, strict=True)), strict=True))
     refused = totals["blocked"] + totals["would_block"]
     routes, waits = _refusals(rows)
     identities, number = shares(refused_identities(bucket, since, until), most, refused)
@@ -81,10 +78,13 @@ def report(bucket: str, since: datetime, until: datetime, points: int = 60, most
         bucket=bucket,
         since=since,
         until=until,
-        **{name: totals[name] for name in _TOTALS},
+        **totals,
         wait_p50_s=percentile(waits, 0.50),
         wait_p95_s=percentile(waits, 0.95),
-        series=[_point(start, counts) for start, counts in zip(span.starts, series, strict=True)],
+        series=[
+            Point(start, counts[REQUESTS], counts[BLOCKED], counts[WOULD_BLOCK])
+            for start, counts in zip(span.starts, series, strict=True)
+        ],
         routes=shares(routes, most)[0],
         identities=identities,
         looks_like=looks_like,
@@ -95,15 +95,8 @@ def report(bucket: str, since: datetime, until: datetime, points: int = 60, most
 def timeline(bucket: str, identity: str, since: datetime, until: datetime, points: int = 60) -> list[Point]:
     """One identity over time, as spelled in a report; only minutes in which it was among the worst are known."""
     span = Span(since, until, points)
-    series = [Counter[str]() for _ in span.starts]
     rows = rows_of(IdentityMinute, bucket, since, until).filter(identity=identity)
-    for minute, *counts in sums(rows, "minute", _SHOWN):
-        series[span.at(minute)].update(dict(zip(_SHOWN, counts, strict=True)))
-    return [_point(start, counts) for start, counts in zip(span.starts, series, strict=True)]
-
-
-def _point(start: datetime, counts: Counter[str]) -> Point:
-    return Point(start, *(counts[name] for name in _SHOWN))
+    return [Point(start, *counts) for start, counts in zip(span.starts, span.series(rows, _SHOWN), strict=True)]
 
 
 def _refusals(rows: "QuerySet[DecisionMinute]") -> tuple[list[Refused], list[int]]:

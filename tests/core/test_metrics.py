@@ -523,6 +523,17 @@ def test_several_processes_are_one_exposition(tmp_path: Path) -> None:
     }
 
 
+def test_a_process_that_ends_leaves_what_it_counted_and_takes_what_it_was(tmp_path: Path) -> None:
+    """A management command must not have the last word on the policy."""
+    script = (
+        "from ratelimit_core import Config, StoreEvent\n"
+        "from ratelimit_core.metrics import PrometheusSink\n"
+        "PrometheusSink(Config.default())(StoreEvent('admit', 0.1, 'breaker_open'))"
+    )
+    printed(script, {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
+    assert {path.name.partition("_")[0] for path in tmp_path.iterdir()} == {"counter", "histogram"}
+
+
 def test_the_directory_of_several_processes_is_read_instead_of_the_registry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: CollectorRegistry, sink: PrometheusSink
 ) -> None:

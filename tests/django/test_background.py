@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 
 import pytest
@@ -92,3 +93,36 @@ def test_a_child_of_a_fork_has_no_thread_and_starts_its_own() -> None:
     os.waitpid(child, 0)
     assert os.read(read, 100) == b"False True"
     background.stop()
+
+
+def test_a_servers_sigterm_is_heard_first_and_the_server_hears_of_it_all_the_same() -> None:
+    heard: list[str] = []
+    work = Work()
+    background = Background("test", work, every_s=3600)
+    idle = Background("idle", Work(), every_s=3600)
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(f"server, work done {work.calls > 0}"))
+    try:
+        background.start(in_tests=True)
+        Background("another", Work(), every_s=3600).start(in_tests=True)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ["server, work done True"]
+    assert background.ending
+    assert not idle.running
+    calls = work.calls
+    for _ in range(3):  # it goes on until the process ends, and without being woken
+        work.wait()
+    background.stop()
+    assert work.calls > calls
+
+
+def test_a_signal_that_nobody_handles_is_left_alone() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        background = Background("test", Work(), every_s=3600)
+        background.start(in_tests=True)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        background.stop()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -41,8 +42,9 @@ class Subclassed(RateLimitMiddleware):
 
 
 @pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the shell says about workers."""
+def one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the shell says about workers; the metrics of several would have their place."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     for name in ("WEB_CONCURRENCY", "UVICORN_WORKERS", "GUNICORN_CMD_ARGS"):
         monkeypatch.delenv(name, raising=False)
 

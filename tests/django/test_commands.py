@@ -173,7 +173,7 @@ def test_status_shows_no_password(settings: Any) -> None:
 def test_status_shows_the_door_s_own_settings_but_no_token(settings: Any) -> None:
     settings.RATE_LIMIT_METRICS_TOKEN = "t0ken-of-the-tests"
     shown = {row["name"]: (row["value"], row["source"]) for row in status()["settings"]}
-    assert shown["RATE_LIMIT_METRICS"] == (False, "default")
+    assert shown["RATE_LIMIT_METRICS"] == (True, "setting")
     assert shown["RATE_LIMIT_METRICS_TOKEN"] == ("(set)", "setting")
     assert settings.RATE_LIMIT_METRICS_TOKEN not in run("ratelimit_status")
 

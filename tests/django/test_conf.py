@@ -142,7 +142,10 @@ TOKEN = "t0ken-of-the-tests"
         (conf.METRICS_TOKEN, "", None),
     ],
 )
-def test_a_setting_of_our_own_is_read_when_used(own: conf.Own[object], raw: object, expected: object) -> None:
+def test_a_setting_of_our_own_is_read_when_used(
+    own: conf.Own[object], raw: object, expected: object, settings: Any
+) -> None:
+    setattr(settings, own.name, None)
     assert own.value() == own.default
     with override_settings(**{own.name: raw}):
         assert own.value() == expected
@@ -155,6 +158,7 @@ def test_a_setting_of_our_own_beats_a_variable_and_a_variable_the_file(
 ) -> None:
     (tmp_path / ".env").write_text("RATE_LIMIT_METRICS=on\n", "utf-8")
     settings.BASE_DIR = tmp_path
+    settings.RATE_LIMIT_METRICS = None
     assert conf.METRICS.value()
     monkeypatch.setenv("RATE_LIMIT_METRICS", "off")
     assert not conf.METRICS.value()
