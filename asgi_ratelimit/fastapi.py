@@ -22,11 +22,12 @@ from json import loads
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from fastapi import HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from asgi_ratelimit.forms import Form
-from asgi_ratelimit.passage import RAISED, give_back, take
+from asgi_ratelimit.passage import RAISED, give_back, noting, take
 from asgi_ratelimit.responses import merged, raw
 from asgi_ratelimit.scope import Scope, State, entered, identity_of, request_info, resolved, state_of
 from asgi_ratelimit.shields import Read, declared_size, named, read_fields, read_whole, recording
@@ -99,7 +100,8 @@ def rate_limit(
             async with _alone(connection.scope, state):
                 yield admission
         else:  # the middleware, or the first dependency of the request, does the rest
-            yield admission
+            with noting(state, _is_answer):
+                yield admission
 
     return dependency
 
@@ -197,8 +199,13 @@ async def _form(request: Request) -> Form:
         else:
             content = await value.read()
             await value.seek(0)
-            form.add_file(name, value.filename or "", content)
+            form.add_file(name, value.filename or "", (value.content_type or "").partition(";")[0].strip(), content)
     return form
+
+
+def _is_answer(error: Exception) -> bool:
+    """Whether FastAPI makes an answer of it that says what was done."""
+    return getattr(error, "status_code", 500) < 500 or isinstance(error, RequestValidationError | _Replayed)
 
 
 @asynccontextmanager

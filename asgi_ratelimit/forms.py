@@ -7,9 +7,8 @@ compared byte by byte, because two different payments must never look alike.
 from email import message_from_string
 from email.message import Message
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl
 
-from ratelimit_core.idempotency import body_digest, form_digest
+from ratelimit_core.idempotency import body_digest, form_digest, text, urlencoded
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -19,20 +18,20 @@ Entry = TypeVar("Entry", bound=tuple[Any, ...])
 
 
 class Form(NamedTuple):
-    """Fields as (name, value), files as (field, name, size in bytes, digest of the content), in the body's order."""
+    """Fields as (name, value), files as (field, name, type, size in bytes, digest), in the body's order."""
 
     fields: list[tuple[str, str]]
-    files: list[tuple[str, str, int, bytes]]
+    files: list[tuple[str, str, str, int, bytes]]
 
-    def add_file(self, field: str, filename: str, content: bytes) -> None:
+    def add_file(self, field: str, filename: str, content_type: str, content: bytes) -> None:
         """Take a file in; some old browsers send its whole path."""
         name = filename.replace("\\", "/").rpartition("/")[2]
-        self.files.append((field, name, len(content), body_digest([content])))
+        self.files.append((field, name, content_type, len(content), body_digest([content])))
 
     @property
-    def key(self) -> str | None:
-        """The idempotency key of the hidden field."""
-        return dict(self.fields).get(_KEY)
+    def keys(self) -> list[str]:
+        """The idempotency keys of the hidden field: one, unless the form was tampered with."""
+        return [value for name, value in self.fields if name == _KEY]
 
     def digest(self) -> bytes:
         """What the form says, without what differs between equal submissions; several values of a field together."""
@@ -48,8 +47,10 @@ def is_form(content_type: str) -> bool:
 def read_form(content_type: str, body: bytes) -> Form | None:
     """The form in a body, or None where it is none that can be read."""
     if _plain(content_type) == _URLENCODED:
-        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
-        return Form([(_text(name.encode("latin-1")), _text(value.encode("latin-1"))) for name, value in pairs], [])
+        try:
+            return Form(urlencoded(body), [])
+        except ValueError:
+            return None
     header = Message()
     header["Content-Type"] = content_type
     boundary = header.get_boundary()
@@ -76,21 +77,16 @@ def _take(part: bytes, form: Form) -> bool:
     head, blank, content = part.partition(b"\r\n\r\n")
     if not blank or not head.startswith(b"\r\n"):
         return False
-    headers = message_from_string(_text(head[2:]) + "\r\n\r\n")
+    headers = message_from_string(text(head[2:]) + "\r\n\r\n")
     name = headers.get_param("name", header="content-disposition")
     if headers.get_content_disposition() != "form-data" or not isinstance(name, str):
         return False
     filename = headers.get_filename()
     if filename is None:
-        form.fields.append((name, _text(content)))
+        form.fields.append((name, text(content)))
     elif filename or content:  # a file input that was left empty is no file
-        form.add_file(name, filename, content)
+        form.add_file(name, filename, _plain(headers.get("content-type", "")), content)
     return True
-
-
-def _text(raw: bytes) -> str:
-    """Bytes as text, without losing any that are no UTF-8."""
-    return raw.decode("utf-8", "surrogateescape")
 
 
 def _together(entries: list[Entry]) -> list[Entry]:

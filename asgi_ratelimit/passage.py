@@ -1,5 +1,8 @@
 """A response on its way out: its headers are added, its answer is kept, and its last byte waits for the settling."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from asgi_ratelimit.responses import is_last, merged
 from asgi_ratelimit.scope import Message, Send, State, Taken
 from ratelimit_core import Admission, Limiter
@@ -15,6 +18,16 @@ def take(state: State, limiter: Limiter, admission: Admission, prior: Admission 
     state["admission"] = admission
     if admission.fresh_held:
         state["taken"].append(Taken(limiter, admission, prior))
+
+
+@contextmanager
+def noting(state: State, is_answer: Callable[[Exception], bool]) -> Iterator[None]:
+    """Note a failure: an exception handler may make any answer of it, and the endpoint may have done its work."""
+    try:
+        yield
+    except Exception as error:  # noted and raised again
+        state["raised"] = state["raised"] or not is_answer(error)
+        raise
 
 
 async def give_back(taken: list[Taken], result: Result) -> None:
@@ -63,7 +76,8 @@ class Passage:
 
     async def end(self, result: Result) -> None:
         """Settle once, whichever end of the request comes first."""
-        await give_back(self.taken, result._replace(released=self._state["released"]))
+        raised = result.raised or self._state["raised"]
+        await give_back(self.taken, result._replace(released=self._state["released"], raised=raised))
 
     def leave(self) -> None:
         """What is taken from now on is the outer middleware's."""

@@ -32,7 +32,8 @@ class State(TypedDict):
     """Lies in the scope under `KEY`. A door inside reads `admission` and puts its own, merged one in its place.
 
     `rendered` says that a middleware outside adds the headers. `taken` is what the innermost middleware has to
-    settle: a door of another package settles what it took itself. `released` is the reason given to `release()`.
+    settle: a door of another package settles what it took itself. `released` is the reason given to `release()`;
+    `raised` says that the endpoint failed, whatever an exception handler made of it.
     """
 
     admission: Admission | None
@@ -40,11 +41,19 @@ class State(TypedDict):
     rendered: bool
     taken: list[Taken]
     released: str | None
+    raised: bool
 
 
 def entered(scope: Scope, limiter: Limiter, *, rendered: bool) -> State:
     """Begin a request's state."""
-    state: State = {"admission": None, "limiter": limiter, "rendered": rendered, "taken": [], "released": None}
+    state: State = {
+        "admission": None,
+        "limiter": limiter,
+        "rendered": rendered,
+        "taken": [],
+        "released": None,
+        "raised": False,
+    }
     scope[KEY] = state
     return state
 

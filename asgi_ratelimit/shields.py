@@ -6,7 +6,7 @@ asgi_ratelimit.still_held(scope)                    to be asked before the effec
 """
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,15 +15,15 @@ from asgi_ratelimit.forms import Form, is_form, read_form
 from asgi_ratelimit.scope import Scope, State, state_of
 from ratelimit_core import Config, Mode, RateLimitError
 from ratelimit_core.buckets import Bucket
-from ratelimit_core.idempotency import body_digest, fingerprint
+from ratelimit_core.idempotency import body_digest, fingerprint, said_key
 from ratelimit_core.limiter import Options
 
 
 class Read(NamedTuple):
-    """What a body says: its digest, and the idempotency key of a form's hidden field."""
+    """What a body says: its digest, and the idempotency key in a form's hidden field."""
 
     digest: bytes
-    key: str | None = None
+    keys: Sequence[str] = ()
 
 
 def recording(config: Config, buckets: Iterable[str]) -> Bucket | None:
@@ -55,17 +55,17 @@ def read_whole(scope: Scope, body: bytes) -> Read:
 
 def read_fields(form: Form) -> Read:
     """The same of a form."""
-    return Read(form.digest(), form.key)
+    return Read(form.digest(), form.keys)
 
 
 def named(scope: Scope, read: Read | None) -> Options:
     """What names the request's record; without a body, because it is too large, nothing can."""
-    key = header(scope, b"idempotency-key")
+    lines = _lines(scope, b"idempotency-key")
     if read is None:
-        return {"idempotency_key": key, "too_large": True}
+        return {"idempotency_key": said_key(lines, ()), "too_large": True}
     query: bytes = scope.get("query_string", b"")
     return {
-        "idempotency_key": read.key if key is None else key,
+        "idempotency_key": said_key(lines, read.keys),
         "fingerprint": fingerprint(
             scope["method"],
             (header(scope, b"host") or "").lower(),
@@ -79,8 +79,12 @@ def named(scope: Scope, read: Read | None) -> Options:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """A header's value, several lines of it joined by commas; None without one."""
-    lines = [value for known, value in scope["headers"] if known.lower() == name]
-    return b",".join(lines).decode("latin-1") if lines else None
+    lines = _lines(scope, name)
+    return ",".join(lines) if lines else None
+
+
+def _lines(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for known, value in scope["headers"] if known.lower() == name]
 
 
 def release(scope: Scope, reason: str) -> None:

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path
 
 from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.dashboard import site as _site  # noqa: F401 - registers the dashboard
-from django_ratelimit_gcra.doubts import DoubtForm
+from django_ratelimit_gcra.doubts import DoubtForm, content_type_field
 from django_ratelimit_gcra.models import IdempotencyRecord
 from django_ratelimit_gcra.records import put_answer
 from django_ratelimit_gcra.resolution import Word, log, resolve
@@ -42,7 +42,7 @@ class AnswerForm(ReasonForm):
     """And what it answers from now on."""
 
     status = forms.IntegerField(min_value=200, max_value=399, initial=200)
-    content_type = forms.CharField(max_length=100, initial="application/json")
+    content_type = content_type_field()
     body = forms.CharField(required=False, widget=forms.Textarea)
 
     def result(self) -> Result:

@@ -41,6 +41,14 @@ def result_of_error(error: BaseException, released: str | None = None) -> Result
     return Result(released=released, raised=True) if status is None else Result(status, released=released)
 
 
+def when_known(response: object, keep: Callable[[HttpResponseBase], object]) -> None:
+    """Call `keep` with a whole response, once it has its content; a stream never has."""
+    if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
+        response.add_post_render_callback(keep)
+    elif isinstance(response, HttpResponseBase) and not response.streaming:
+        keep(response)
+
+
 def status_of(error: BaseException) -> int | None:
     """The status of the answer that Django or REST framework makes of an exception; None where it is a failure."""
     for kind, status in _ANSWERS:
@@ -76,7 +84,8 @@ class StreamEnd:
     """The end of a streamed response: it comes once, with the last byte, an error, or `close()`.
 
     `settle` and `asettle` are told how the stream ended. Django closes a response when all was sent, and a client
-    that asks again at once would find the request still being worked on: so the iterator's own end counts.
+    that asks again at once would find the request still being worked on: so the iterator's own end counts. A stream
+    that was closed before its last byte was cut: what its view still meant to do nobody knows.
     """
 
     def __init__(
@@ -90,6 +99,7 @@ class StreamEnd:
         self._settle = settle
         self._asettle = asettle
         self._over = False
+        self._whole = False
         self._watch(response)
 
     def _watch(self, response: Any) -> None:
@@ -102,13 +112,16 @@ class StreamEnd:
                 self._end()
 
         response.close = closing
-        if getattr(response, "file_to_stream", None) is None:  # a server may send a file by itself
+        if getattr(response, "file_to_stream", None) is not None:
+            self._whole = True  # a server may send a file by itself, and nothing is done on its way
+        else:
             content = response.streaming_content
             response.streaming_content = self._achunks(content) if response.is_async else self._chunks(content)
 
     def _chunks(self, content: Iterator[bytes]) -> Iterator[bytes]:
         try:
             yield from content
+            self._whole = True
         except Exception:  # whatever ends the view's generator, it may have done its work
             self._result = self._result._replace(raised=True)
             raise
@@ -119,15 +132,19 @@ class StreamEnd:
         try:
             async for chunk in content:
                 yield chunk
+            self._whole = True
         except Exception:  # the same
             self._result = self._result._replace(raised=True)
             raise
         finally:
             if not self._over:
                 self._over = True
-                await self._asettle(self._result)
+                await self._asettle(self._ending())
 
     def _end(self) -> None:
         if not self._over:
             self._over = True
-            self._settle(self._result)
+            self._settle(self._ending())
+
+    def _ending(self) -> Result:
+        return self._result if self._whole or self._result.raised else self._result._replace(cut=True)

@@ -71,8 +71,13 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    of_views = viewchecks.messages(config, has_middleware())
-    return [*of_views, *recordchecks.messages(config), *metricchecks.of_views()]
+    present = has_middleware()
+    return [
+        *viewchecks.messages(config, has_middleware=present),
+        *shieldchecks.of_views(config, has_middleware=present),
+        *recordchecks.messages(config),
+        *metricchecks.of_views(),
+    ]
 
 
 @register(TAG, deploy=True)

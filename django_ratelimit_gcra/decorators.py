@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, TypeVar, cast
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views import View as ClassView
 
-from django_ratelimit_gcra.captures import rendered, renders_itself, status_of
+from django_ratelimit_gcra.captures import rendered, renders_itself, result_of, status_of, when_known
 from django_ratelimit_gcra.labels import (
     Charged,
     Cost,
@@ -94,21 +95,32 @@ class _Call(NamedTuple):
     left: tuple[Label, ...]
 
     def run(self) -> Any:
-        """Call the view, and note a failure: what stands above may make an answer of it."""
+        """Call the view, and note how it ends: what stands above may make another answer of it."""
+        self.state.ran = True
         try:
             result = self.view(*self.args, **self.kwargs)
         except BaseException as error:  # noted and raised again
             self.note(error)
             raise
-        return self.arun(result) if isawaitable(result) else result
+        return self.arun(result) if isawaitable(result) else self.answered(result)
 
     async def arun(self, result: Awaitable[Any]) -> Any:
         """The same for a view that has to be awaited."""
         try:
-            return await result
+            return self.answered(await result)
         except BaseException as error:  # the same
             self.note(error)
             raise
+
+    def answered(self, response: Any) -> Any:
+        """Keep what is to be replayed; a template's answer is there when it is rendered."""
+        if self.holds():
+            when_known(response, self.keep)
+        return response
+
+    def keep(self, response: HttpResponseBase) -> None:
+        """The answer as the view gave it: what middleware adds, it adds to a replay as well."""
+        self.state.answered = result_of(response)
 
     def note(self, error: BaseException) -> None:
         """An exception that is no answer leaves the outcome in doubt."""

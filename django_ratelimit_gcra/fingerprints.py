@@ -14,13 +14,13 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import load_handler
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
 
 from django_ratelimit_gcra.state import base_request
 from ratelimit_core import Bucket, RateLimitError
-from ratelimit_core.idempotency import body_digest, fingerprint, form_digest
+from ratelimit_core.idempotency import body_digest, fingerprint, form_digest, said_key, urlencoded
 from ratelimit_core.limiter import Options
 
 FIELD = "idempotency_key"  # the hidden field that `{% ratelimit_key %}` writes
@@ -29,6 +29,7 @@ _MULTIPART = "multipart/form-data"
 _URLENCODED = "application/x-www-form-urlencoded"
 _IN_MEMORY = 1024 * 1024
 _CHUNK = 64 * 1024
+_REPLACEMENT = "\ufffd"
 _UNPARSABLE = (MultiPartParserError, SuspiciousOperation, BadRequest, ValueError)
 
 
@@ -47,13 +48,13 @@ def wish(request: object, bucket: Bucket) -> Options:
     `request` is Django's or REST framework's. A body larger than the bucket's `max_body` has no fingerprint.
     """
     base = base_request(request)
-    key = base.headers.get("Idempotency-Key")
+    header = base.headers.get("Idempotency-Key")
+    lines = [] if header is None else [header]
     try:
         form, body = _read(base, bucket.max_body)
     except _TooLarge:
-        return {"idempotency_key": key, "too_large": True}
-    if key is None and form is not None:
-        key = form.fields.get(FIELD)
+        return {"idempotency_key": said_key(lines, ()), "too_large": True}
+    key = said_key(lines, [] if form is None else form.fields.getlist(FIELD))
     content_type = base.content_type or ""
     query = base.META.get("QUERY_STRING", "")
     found = fingerprint(base.method or "GET", base.get_host().lower(), base.path, query, content_type, body)
@@ -123,10 +124,10 @@ def _in_file(base: Any, copy: BytesIO) -> IO[bytes]:
 
 def _digested(base: HttpRequest, stream: IO[bytes]) -> tuple[_Form | None, bytes]:
     form = _parsed(base, stream) if _is_form(base) else None
-    if form is not None:
+    if form is not None and not _is_blurred(form):
         return form, form_digest(_fields(form), _files(form, None))
     stream.seek(0)
-    return None, body_digest(iter(lambda: stream.read(_CHUNK), b""))
+    return form, body_digest(iter(lambda: stream.read(_CHUNK), b""))
 
 
 def _is_form(base: HttpRequest) -> bool:
@@ -139,12 +140,23 @@ def _parsed(base: HttpRequest, stream: Any) -> _Form | None:
     """
     try:
         if base.content_type == _URLENCODED:
-            return _Form(QueryDict(stream.read(), encoding="utf-8"), MultiValueDict())
+            fields: MultiValueDict[str, str] = MultiValueDict()
+            for name, value in urlencoded(stream.read()):
+                fields.appendlist(name, value)
+            return _Form(fields, MultiValueDict())
         handlers = [load_handler(name, base) for name in settings.FILE_UPLOAD_HANDLERS]
-        fields, files = MultiPartParser(base.META, stream, handlers, base.encoding).parse()
+        parsed, files = MultiPartParser(base.META, stream, handlers, base.encoding).parse()
     except _UNPARSABLE:
         return None
-    return _Form(fields, files) if fields or files else None
+    return _Form(parsed, files) if parsed or files else None
+
+
+def _is_blurred(form: _Form) -> bool:
+    """Whether Django's parser put a replacement character for what was no UTF-8: different forms may look alike."""
+    texts = [*form.fields, *form.files]
+    texts += [str(value) for _, values in form.fields.lists() for value in values]
+    texts += [file.name or "" for _, files in form.files.lists() for file in files]
+    return any(_REPLACEMENT in text for text in texts)
 
 
 def _fields(form: _Form) -> Iterator[tuple[str, str]]:
@@ -153,12 +165,12 @@ def _fields(form: _Form) -> Iterator[tuple[str, str]]:
             yield from ((name, str(value)) for value in values)
 
 
-def _files(form: _Form, limit: int | None) -> list[tuple[str, str, int, bytes]]:
-    """Field, name, size and digest of each file; they are left as they were found, at their beginning."""
+def _files(form: _Form, limit: int | None) -> list[tuple[str, str, str, int, bytes]]:
+    """Field, name, type, size and digest of each file; they are left as they were found, at their beginning."""
     given = [(field, file) for field, files in form.files.lists() for file in files]
     if limit is not None and sum(file.size or 0 for _, file in given) > limit:
         raise _TooLarge
-    return [(field, file.name or "", file.size or 0, _content(file)) for field, file in given]
+    return [(field, file.name or "", file.content_type or "", file.size or 0, _content(file)) for field, file in given]
 
 
 def _content(file: "UploadedFile[Any]") -> bytes:

@@ -104,6 +104,7 @@ def _demands(request: HttpRequest, view: View, args: Sequence[object], kwargs: M
         return []  # their wrapper admits, around the transaction of the record
     state.labels = labels
     found = labelled(config, labels, request, args, kwargs)
+    state.awaited = bool(found)
     return found or placed(config, request, decorated=bool(labels))
 
 

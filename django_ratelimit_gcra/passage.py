@@ -86,7 +86,7 @@ def held(state: RateLimitState) -> Iterator[None]:
         yield
     except BaseException as error:  # whatever ends the view, SystemExit included, what it holds must not outlive it
         if state.admission is not None and state.admission.holds:
-            state.limiter.settle(state.admission, result_of_error(error, state.released), state.prior)
+            state.limiter.settle(state.admission, _result_of_error(state, error), state.prior)
         raise
 
 
@@ -97,7 +97,7 @@ async def aheld(state: RateLimitState) -> AsyncIterator[None]:
         yield
     except BaseException as error:  # the same, a cancelled task included
         if state.admission is not None and state.admission.holds:
-            await state.limiter.asettle(state.admission, result_of_error(error, state.released), state.prior)
+            await state.limiter.asettle(state.admission, _result_of_error(state, error), state.prior)
         raise
 
 
@@ -160,12 +160,10 @@ def _dress(state: RateLimitState, response: object) -> tuple[Admission, Result] 
         return None
     if state.refusal is not None and not admission.allowed and isinstance(response, HttpResponse):
         put_denial(response, state.refusal)
-    result = Result(undone=True) if state.kept_out else None
-    if admission.holds and result is None:
-        result = result_of(response, state.released, raised=state.raised)
+    result = _result(state, response) if admission.holds else None
     if isinstance(response, HttpResponseBase):  # Django itself complains about anything else
         add_headers(response, state.limiter.headers(admission))
-    if not admission.holds or result is None:
+    if result is None:
         return None
     if isinstance(response, HttpResponseBase) and response.streaming:
         settle = partial(state.limiter.settle, admission, prior=state.prior)
@@ -175,6 +173,24 @@ def _dress(state: RateLimitState, response: object) -> tuple[Admission, Result] 
         _settle_when_rendered(state, response, admission)
         return None
     return admission, result
+
+
+def _result(state: RateLimitState, response: object) -> Result:
+    """How the view ended: by its wrapper's word, and else by the response that leaves."""
+    if _never_ran(state):
+        return Result(undone=True)
+    if state.answered is not None:
+        return state.answered._replace(released=state.released, raised=state.raised)
+    return result_of(response, state.released, raised=state.raised)
+
+
+def _result_of_error(state: RateLimitState, error: BaseException) -> Result:
+    return Result(undone=True) if _never_ran(state) else result_of_error(error, state.released)
+
+
+def _never_ran(state: RateLimitState) -> bool:
+    """Whether the view was refused, or somebody between its wrapper and the middleware answered in its place."""
+    return state.kept_out or (state.awaited and not state.ran)
 
 
 def _settle_when_rendered(state: RateLimitState, response: SimpleTemplateResponse, admission: Admission) -> None:

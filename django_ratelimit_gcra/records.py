@@ -45,11 +45,11 @@ _SQLITE_BUSY = frozenset({5, 6})  # SQLITE_BUSY and SQLITE_LOCKED
 CallView = Callable[[], Any]
 
 
-class _Taken(Exception):
+class Taken(Exception):
     """The record has a row."""
 
 
-class _Busy(Exception):
+class Busy(Exception):
     """The record is being written, or on SQLite anything is."""
 
 
@@ -150,11 +150,11 @@ def _run_once(request: object, state: RateLimitState, held: Held, before: Admiss
     ending = Result(undone=True)  # until the commit says otherwise; after a commit that was not seen the row says it
     try:
         response, ending = _commit(request, state, held, claim, call_view)
-    except _Taken:
+    except Taken:
         refused = _overtaken(admission, claim)
         ending = _as_result(refused)
         response = _refusal(request, state, refused)
-    except _Busy:
+    except Busy:
         response = _refusal(request, state, admission.ruled(Verdict.IN_PROGRESS, wait_us=_RETRY_US))
     finally:
         state.limiter.settle(admission, ending, before)
@@ -174,11 +174,13 @@ def _commit(
         response = _rendered(request, call_view())
         result = result_of(response, state.released)
         ending = outcome(held.bucket, result, explicit=held.explicit)
-        if transaction.get_rollback(using=alias) or ending in (Outcome.UNKNOWN, Outcome.RELEASED):
+        rolled_back = transaction.get_rollback(using=alias)
+        if ending is Outcome.DECLINED:
+            if not rolled_back:
+                row.delete(using=alias)
+        elif rolled_back or ending is not Outcome.COMPLETED:
             transaction.set_rollback(True, using=alias)
             return response, result._replace(undone=True)
-        if ending is Outcome.DECLINED:
-            row.delete(using=alias)
         else:
             put_answer(row, result)
             row.save(using=alias, update_fields=["status", "headers", "body"])
@@ -196,18 +198,29 @@ def _rendered(request: object, response: Any) -> Any:
 
 
 def _begin(stack: ExitStack, alias: str, row: IdempotencyRecord) -> None:
-    """Begin the transaction and write the row; raises _Taken and _Busy."""
-    try:
+    """Begin the view's transaction and write the row; raises Taken and Busy."""
+    with busy_said():
         _enter(stack, alias)
-        if not _written(row, alias):
-            expired = IdempotencyRecord.objects.using(alias).filter(
-                identity=row.identity, name=row.name, expires__lte=row.created
-            )
-            if not expired.delete()[0] or not _written(row, alias):
-                raise _Taken
+        write_first(row, alias)
+
+
+def write_first(row: IdempotencyRecord, alias: str) -> None:
+    """Write a row unless there is one that still counts; raises Taken."""
+    if _written(row, alias):
+        return
+    rows = IdempotencyRecord.objects.using(alias).filter(identity=row.identity, name=row.name)
+    if not rows.filter(expires__lte=row.created).delete()[0] or not _written(row, alias):
+        raise Taken
+
+
+@contextmanager
+def busy_said() -> Iterator[None]:
+    """Raise Busy for the database's own words for it."""
+    try:
+        yield
     except OperationalError as error:
         if _is_busy(error):
-            raise _Busy from error
+            raise Busy from error
         raise
 
 

@@ -29,8 +29,8 @@ class _Runtime:
         self._lock = Lock()
         self._sinks = tuple(sinks)
         self._layers = tuple(layers)
-        self._base: tuple[Config, Limiter] | None = None
         self._told: tuple[Sink, ...] = ()
+        self._base: tuple[Config, Limiter] | None = None
         self._limiter: Limiter | None = None
         self._until_s = math.inf
         self._store: tuple[str, Store] | None = None
@@ -50,18 +50,17 @@ class _Runtime:
             self._sinks = tuple(sinks)
             self._base = self._limiter = None
 
+    def announce(self, config: Config) -> None:
+        chosen.announce(self._told, config)
+
     def adopt(self, layers: Iterable[Layer]) -> None:
         with self._lock:
             self._layers = tuple(layers)
             self._limiter = self._made()
-            chosen.announce(self._told, self._limiter.config)
 
     def layers(self) -> tuple[Layer, ...]:
         now = _now()
         return tuple(layer for layer in self._layers if layer.stands(now))
-
-    def announce(self, config: Config) -> None:
-        chosen.announce(self._told, config)
 
     def drop(self) -> None:
         with self._lock:
@@ -83,7 +82,9 @@ class _Runtime:
         standing = self.layers()
         ends = [layer.expires.timestamp() for layer in standing if layer.expires is not None]
         self._until_s = min(ends, default=math.inf)
-        return limiter.using(laid_over(config, standing)) if standing else limiter
+        made = limiter.using(laid_over(config, standing)) if standing else limiter
+        self.announce(made.config)
+        return made
 
     def _founded(self) -> tuple[Config, Limiter]:
         if self._base is None:
@@ -132,13 +133,13 @@ def use_sinks(*sinks: Sink) -> None:
     _runtime.use_sinks(sinks)
 
 
+def _now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
 def announce(config: Config) -> None:
     """Tell the sinks that this configuration is in force now: for who changes it while the process runs."""
     _runtime.announce(config)
-
-
-def _now() -> datetime:
-    return datetime.fromtimestamp(time.time(), UTC)
 
 
 @receiver(setting_changed, dispatch_uid=__name__)

@@ -3,17 +3,23 @@
 ratelimit.E007  a rule puts views into a bucket with idempotency, which needs the decorator
 ratelimit.E008  a shield in the memory of one process
 ratelimit.E009  a store that evicts what a shield has to remember
+ratelimit.E015  a claim that is settled before ATOMIC_REQUESTS commits
+ratelimit.E016  two shields on one request, of which the second waits for the first
 """
 
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage, Error
+from django.db import connections
 
+from django_ratelimit_gcra.labels import find_labels
+from django_ratelimit_gcra.urlconf import Route, routes
 from ratelimit_core import Config
 from ratelimit_core.buckets import Mode
 from ratelimit_core.drive import Store
 
 _KEEPS = "noeviction"
+_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def of_rules(config: Config) -> Iterator[CheckMessage]:
@@ -52,6 +58,48 @@ def of_eviction(config: Config, named: frozenset[str], store: Store) -> Iterator
             hint=f"Set the server's maxmemory-policy to {_KEEPS}, or give the limiter a server of its own.",
             id="ratelimit.E009",
         )
+
+
+def of_views(config: Config, has_middleware: bool) -> Iterator[CheckMessage]:
+    """Views whose labels ask for more than a shield can do."""
+    atomic = [alias for alias in connections if connections[alias].settings_dict["ATOMIC_REQUESTS"]]
+    for route in routes():
+        found = [_acting(config, route, method) for method in _METHODS]
+        yield from _of_several(route, max(found, key=len))
+        caught = [alias for alias in atomic if alias not in getattr(route.view, "_non_atomic_requests", ())]
+        if caught and not has_middleware:
+            yield from _of_early_end(config, route, max(found, key=len), caught)
+
+
+def _acting(config: Config, route: Route, method: str) -> list[str]:
+    """The shielded buckets that a view's labels name for a method."""
+    labels = [label for label in find_labels(route.view, method) if label.bucket in config.policies]
+    policies = [
+        config.policies[label.bucket] for label in labels if label.acts(config.policies[label.bucket].bucket, method)
+    ]
+    return list(dict.fromkeys(policy.bucket.name for policy in policies if policy.bucket.shielded))
+
+
+def _of_several(route: Route, names: list[str]) -> Iterator[CheckMessage]:
+    if len(names) > 1:
+        yield Error(
+            f"The view at {route.place} is in several buckets with a lease or idempotency: {', '.join(names)}.",
+            hint="Keep one: the second would find the first one's record of the same request, and wait for it.",
+            obj=route.name,
+            id="ratelimit.E016",
+        )
+
+
+def _of_early_end(config: Config, route: Route, names: list[str], aliases: list[str]) -> Iterator[CheckMessage]:
+    for name in names:
+        if config.policies[name].bucket.idempotency is not None:
+            yield Error(
+                f"The view at {route.place} runs in a transaction of ATOMIC_REQUESTS on {', '.join(aliases)}: without "
+                f"RateLimitMiddleware its answer is kept for bucket '{name}' before that commits.",
+                hint="Add RateLimitMiddleware at the end of MIDDLEWARE, or @transaction.non_atomic_requests here.",
+                obj=route.name,
+                id="ratelimit.E015",
+            )
 
 
 def _shielded(config: Config, named: frozenset[str]) -> str:

@@ -8,6 +8,7 @@ from django.utils.crypto import salted_hmac
 from django_ratelimit_gcra import overrides, runtime
 from django_ratelimit_gcra.labels import Label
 from ratelimit_core import Admission, Decision, Denial, Limiter, RateLimitError
+from ratelimit_core.answers import Result
 from ratelimit_core.decision import Held
 
 _ATTRIBUTE = "ratelimit"
@@ -23,6 +24,8 @@ class RateLimitState:
 
     __slots__ = (
         "_shared",
+        "answered",
+        "awaited",
         "exempt",
         "kept_out",
         "labels",
@@ -30,6 +33,7 @@ class RateLimitState:
         "owned",
         "prior",
         "raised",
+        "ran",
         "reached",
         "refusal",
         "rest",
@@ -46,6 +50,9 @@ class RateLimitState:
         self.exempt = False  # and is to be left alone
         self.threaded = False  # and runs in a thread beside an event loop
         self.rest = False  # it is one of REST framework's
+        self.awaited = False  # a wrapper around the view will say that it runs
+        self.ran = False  # and did
+        self.answered: Result | None = None  # what the view answered, before anybody added to it
         self.raised = False  # the view failed, whatever response was made of it
         self.kept_out = False  # the view was refused before anything ran that holds something
         self.refusal: Denial | None = None  # takes the place of REST framework's own response

@@ -30,8 +30,8 @@ class Claim(NamedTuple):
     It is in progress for `ttl_us` unless renewed, then its outcome is unknown for `unknown_ttl_us`; a completed one
     is kept for `retention_us`. After an unclear end the generation is remembered for `memory_us` beyond that end,
     so that a foreign processor sees a later try as the same. `replay` is charged when the record is found in use.
-    `takeover` claims a record whose outcome is unknown or whose answer is known to be wrong: only for a caller with
-    better proof.
+    `backed` says that a better proof of the record is kept elsewhere: `takeover` claims such a record for a caller who
+    has looked there, whatever the store says of its outcome. One that was claimed without such a proof is not given up.
     """
 
     key: str
@@ -42,6 +42,7 @@ class Claim(NamedTuple):
     replay: Charge
     takeover: bool = False
     memory_us: int = 0
+    backed: bool = False
 
 
 class Shield(NamedTuple):
@@ -55,6 +56,10 @@ class Shield(NamedTuple):
     lease: Lease | None = None
     claim: Claim | None = None
     at: int | None = None
+
+    def keys(self) -> frozenset[str]:
+        """What it holds."""
+        return frozenset(one.key for one in (self.lease, self.claim) if one is not None)
 
 
 class Acquire(NamedTuple):

@@ -45,7 +45,7 @@ _PROBLEMS = {
     ),
     Verdict.KEY_REQUIRED: Problem(400, _BLANK, "Bad Request", "Send an Idempotency-Key header with this request."),
     Verdict.KEY_MALFORMED: Problem(
-        400, _BLANK, "Bad Request", "The idempotency key must be 1 to 255 visible ASCII characters."
+        400, _BLANK, "Bad Request", "Send one idempotency key, of 1 to 255 visible ASCII characters."
     ),
     Verdict.BODY_TOO_LARGE: Problem(413, _BLANK, "Content Too Large", "The body of this request is too large."),
     Verdict.USER_REQUIRED: Problem(401, _BLANK, "Unauthorized", "Sign in first; nothing was charged."),

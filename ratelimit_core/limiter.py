@@ -132,13 +132,15 @@ class Limiter:
         result: Result = _DONE,
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
+        owner: Identity | None = None,
     ) -> int:
         """End a claim whose outcome is unknown, by an operator's word.
 
-        `ending` is COMPLETED (with the answer to replay in `result`), DECLINED or RELEASED. Returns 1 when done, 0 for
-        no such record, 2 for one that is being worked on, 3 for a completed one. Raises StoreError.
+        `identity` is who was charged, `owner` whose request it was if that is somebody else. `ending` is COMPLETED
+        (with the answer to replay in `result`), DECLINED or RELEASED. Returns 1 when done, 0 for no such record, 2 for
+        one that is being worked on, 3 for a completed one. Raises StoreError.
         """
-        wish = Wish("", idempotency_key, fingerprint)
+        wish = Wish("", idempotency_key, fingerprint, owner=owner)
         resolving = flow.resolve(self.config, bucket, identity, wish, ending, result)
         return run(resolving, self._asked, self._local)
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ratelimit_core import keys
-from ratelimit_core.buckets import Bucket, Idempotency
+from ratelimit_core.buckets import Bucket, Idempotency, Record
 from ratelimit_core.commands import Charge, Claim, Lease, Shield
 from ratelimit_core.decision import Verdict
 from ratelimit_core.errors import ConfigurationError
@@ -19,7 +19,8 @@ _SHADOW_WORK_US = _SHADOW_LIFE_US // 3
 class Wish(NamedTuple):
     """What a request says about shields: a fresh token, the raw key, the request's fingerprint, a shared lease.
 
-    `takeover` claims a record in doubt: only for a caller with better proof than the store's.
+    `takeover` claims a record in doubt: only for a caller with better proof than the store's. `owner` is whose request
+    it is, where another identity is charged for it.
     """
 
     token: str = ""
@@ -28,6 +29,7 @@ class Wish(NamedTuple):
     lease_on: str | None = None
     takeover: bool = False
     too_large: bool = False
+    owner: Identity | None = None
 
 
 def objection(bucket: Bucket, identity: Identity, wish: Wish) -> Verdict:
@@ -72,8 +74,9 @@ def _claim(namespace: str, bucket: Bucket, identity: Identity, wish: Wish, shado
     retention_us = bucket.retention_us if key is not None else bucket.derived_ttl_us or bucket.retention_us
     unknown_us = bucket.unknown_ttl_us or (retention_us if key is not None else _DERIVED_UNKNOWN_US)
     quota = bucket.replay_quota
+    owner = None if wish.owner in (None, identity) else str(wish.owner)
     claim = Claim(
-        keys.record(namespace, identity, record_name(key, wish.fingerprint or ""), shadow),
+        keys.record(namespace, identity, record_name(key, wish.fingerprint or "", owner), shadow),
         wish.fingerprint or "",
         _work_us(bucket, shadow),
         unknown_us,
@@ -81,6 +84,7 @@ def _claim(namespace: str, bucket: Bucket, identity: Identity, wish: Wish, shado
         Charge(keys.replay(namespace, bucket.name, identity), quota.tolerance_us, quota.interval_us),
         wish.takeover,
         bucket.retention_us,
+        bucket.record is Record.DATABASE,
     )
     return _briefly(claim) if shadow else claim
 

@@ -78,7 +78,7 @@ def locate(config: Config, ask: Ask) -> Located | None:
 
 def _stance(policy: Policy, ask: Ask, located: Located | None) -> Stance:
     bucket = policy.bucket
-    who = ask.who if isinstance(ask.who, Identity) else ask.who.user
+    who = _asker(ask)
     address = None if located is None else located.identity
     identity = ask.identity or (address if bucket.identify is Identify.ADDRESS else who) or who or address
     assert identity is not None  # a RequestInfo has an address, anything else is an Identity
@@ -109,8 +109,13 @@ def same_budget(prior: Admission, bucket: Bucket) -> bool:
 
 def knows_user(ask: Ask) -> bool:
     """Whether somebody is known who may stand for a user."""
-    who = ask.who if isinstance(ask.who, Identity) else ask.who.user
+    who = _asker(ask)
     return who is not None and who.kind != "ip"
+
+
+def _asker(ask: Ask) -> Identity | None:
+    """Whose request it is, whoever is charged for it."""
+    return ask.who if isinstance(ask.who, Identity) else ask.who.user
 
 
 def enforces(policy: Policy, identity: Identity | None) -> bool:
@@ -173,15 +178,24 @@ def _shield(config: Config, ask: Ask, stances: list[Stance]) -> Shield | None:
     """The shield of the one bucket that has one and is in a position to use it."""
     shielded = [stance for stance in stances if stance.bucket.shielded]
     if len(shielded) > 1:
-        names = [stance.bucket.name for stance in shielded]
-        raise ConfigurationError("bucket", names, "one request may pass one bucket with a lease or idempotency")
+        raise _one_shield([stance.bucket.name for stance in shielded])
     if not shielded or shielded[0].free or shielded[0].degraded or ask.observe:
         return None
     stance = shielded[0]
-    if ask.prior is not None and any(held.bucket.name == stance.bucket.name for held in ask.prior.held):
+    before = () if ask.prior is None else ask.prior.held
+    if any(held.bucket.name == stance.bucket.name for held in before):
         return None  # this request holds it already
+    wish = ask.wish._replace(owner=_asker(ask) if knows_user(ask) else None)
     at = None if stance.enforced else [one for one in stances if not one.enforced].index(stance)
-    return shield(config.namespace, stance.bucket, stance.identity, ask.route, ask.wish, at)
+    found = shield(config.namespace, stance.bucket, stance.identity, ask.route, wish, at)
+    for held in before:
+        if not held.shield.keys().isdisjoint(found.keys()):  # it would wait for itself
+            raise _one_shield([held.bucket.name, stance.bucket.name])
+    return found
+
+
+def _one_shield(names: list[str]) -> ConfigurationError:
+    return ConfigurationError("bucket", names, "one request may pass one bucket with a lease or idempotency")
 
 
 def peek_at(config: Config, ask: Ask, stances: list[Stance]) -> Peek:

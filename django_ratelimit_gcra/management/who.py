@@ -26,12 +26,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 def named(options: Mapping[str, Any], config: Config) -> Identity:
     """The identity that the options name, spelled as a request would be charged; raises CommandError."""
     if options["user"] is not None:
-        return Identity.user(_primary_key(options["user"]))
+        return user(options["user"])
     if options["ip"] is not None:
         return _address(options["ip"], config)
     if options["key"] == "":
         raise CommandError("--key = '' names nobody: give the key that `identity=` returns")
     return Identity.key(options["key"])
+
+
+def user(text: str) -> Identity:
+    """A user by primary key; raises CommandError."""
+    return Identity.user(_primary_key(text))
 
 
 def buckets(options: Mapping[str, Any], config: Config) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,4 +103,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):  # pragma: no branch - Windows has none
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it quietly
     sys.exit(main())

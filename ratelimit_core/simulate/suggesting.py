@@ -22,8 +22,9 @@ _FEW = 20  # one in so many
 class Suggestion(NamedTuple):
     """A quota, and whom it would have touched.
 
-    `worst` is the identity that the present quota refuses most (if none is refused, that which asks most): of its
-    `worst_before` requests the suggestion admits `worst_after`. `touched` counts those left aside, too.
+    `worst` is the identity that the suggestion refuses most; if it refuses nobody, whom the present quota refuses most,
+    and else who asks most. Of its `worst_before` requests the suggestion admits `worst_after`. `touched` counts those
+    left aside, too.
     """
 
     quota: Quota
@@ -55,10 +56,15 @@ def suggest(
         return None
     needed_then = needed if higher is rate else needed_by(visits_by, higher)
     quota = replace(higher, burst=sorted((needed_then[one] for one in counted), reverse=True)[spare])
-    touched = sum(need > quota.burst for need in needed_then.values())
-    worst = _worst(visits_by, needed, rate)
+    refused_then = _refused(visits_by, needed_then, quota)
+    refused = _refused(visits_by, needed, rate)
+
+    def order(one: str) -> tuple[int, int, int, str]:
+        return -refused_then.get(one, 0), -refused.get(one, 0), -len(visits_by[one]), one
+
+    worst = min(visits_by, key=order)
     before = len(visits_by[worst])
-    return Suggestion(quota, touched, len(visits_by), before, before - refusals(visits_by[worst], (quota,)), worst)
+    return Suggestion(quota, len(refused_then), len(visits_by), before, before - refused_then.get(worst, 0), worst)
 
 
 def largest_burst(rate: Quota) -> int:
@@ -103,7 +109,6 @@ def _higher(beyond: Mapping[str, Visits], rate: Quota, spare: int) -> Quota | No
         return None
 
 
-def _worst(visits_by: Mapping[str, Visits], needed: Mapping[str, int], rate: Quota) -> str:
-    """Whom the present quota refuses most, and then who asks most."""
-    refused = {one: refusals(visits_by[one], (rate,)) for one, need in needed.items() if need > rate.burst}
-    return min(visits_by, key=lambda one: (-refused.get(one, 0), -len(visits_by[one]), one))
+def _refused(visits_by: Mapping[str, Visits], needed: Mapping[str, int], quota: Quota) -> dict[str, int]:
+    """How many requests a quota refuses to those whom it touches."""
+    return {one: refusals(visits_by[one], (quota,)) for one, need in needed.items() if need > quota.burst}

@@ -37,6 +37,7 @@ class _Record:
     lasts_us: int
     ends_us: int
     generation: int
+    backed: bool
     answer: bytes = b""
 
 
@@ -63,7 +64,7 @@ class Shields:
             state = Outcome.RELEASED.value
         elif state == _IN_PROGRESS and now_us >= record.deadline_us:
             state = Outcome.UNKNOWN.value
-        if state == Outcome.RELEASED or (claim.takeover and state != _IN_PROGRESS):
+        if state == Outcome.RELEASED or (claim.takeover and record.backed and state != _IN_PROGRESS):
             return Finding.HELD, record.generation, b""
         if record.fingerprint != claim.fingerprint:
             return Finding.KEY_REUSED, record.generation, b""
@@ -92,7 +93,7 @@ class Shields:
         if shield.claim is not None:
             claim = shield.claim
             generation = generation or now_us
-            record = _Record(_IN_PROGRESS, shield.token, claim.fingerprint, 0, 0, 0, generation)
+            record = _Record(_IN_PROGRESS, shield.token, claim.fingerprint, 0, 0, 0, generation, claim.backed)
             _work_until(record, claim, now_us)
             self._held[claim.key] = record
             self._file(claim.key, record.ends_us)

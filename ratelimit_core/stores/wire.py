@@ -94,10 +94,10 @@ def _acquire(command: Acquire, now_us: int) -> Call:
     )
     arguments: tuple[Argument, ...] = (0 if shield.at is None else shield.at + 1, shield.token)
     if claim is None:
-        arguments += (0, "", 0, 0, 0, 0, 0, 0)
+        arguments += (0, "", 0, 0, 0, 0, 0, 0, 0)
     else:
         arguments += (1, claim.fingerprint, claim.ttl_us, claim.unknown_ttl_us, claim.memory_us)
-        arguments += (claim.replay.tolerance_us, claim.replay.increment_us, int(claim.takeover))
+        arguments += (claim.replay.tolerance_us, claim.replay.increment_us, int(claim.takeover), int(claim.backed))
     arguments += (0, 0, 0) if lease is None else (1, lease.capacity, lease.ttl_us)
     return Call(_SHIELD, keys, _charges(command, now_us) + arguments, size, command.patient)
 

@@ -119,6 +119,27 @@ async def test_a_release_runs_again_and_a_failure_is_in_doubt(client: AsyncClien
     assert (first.status_code, second.status_code, second.json()["code"]) == (500, 409, "outcome_unknown")
 
 
+async def test_an_answer_that_an_exception_handler_made_of_a_failure_is_still_a_failure() -> None:
+    site = Site()
+
+    async def sorry(request: Request, error: Exception) -> Response:
+        return JSONResponse({"sorry": True}, 400)
+
+    site.app.add_exception_handler(RuntimeError, sorry)
+    async with site.client() as client:
+        found = [await client.post("/broken", headers={"idempotency-key": "k1"}) for _ in range(2)]
+    assert [one.status_code for one in found] == [400, 409]
+    assert found[1].json()["code"] == "outcome_unknown"
+    assert len(site.paid) == 1
+
+
+async def test_what_does_not_validate_did_nothing() -> None:
+    site = Site()
+    async with site.client() as client:
+        assert (await client.post("/json", json={"amount": "many"})).status_code == 422
+        assert (await client.post("/json", json={"amount": "many"})).status_code == 422
+
+
 async def test_an_exception_handler_of_ones_own_sees_refusals_and_no_replay() -> None:
     site = Site()
 

@@ -36,8 +36,8 @@ def test_fields_and_files_are_read() -> None:
         )
     )
     assert form.fields == [("amount", "5"), ("note", "zwölf")]
-    assert form.files == [("receipt", "one.bin", len(content), body_digest([content]))]
-    assert form.key is None
+    assert form.files == [("receipt", "one.bin", "application/octet-stream", len(content), body_digest([content]))]
+    assert form.keys == []
 
 
 @pytest.mark.parametrize("end", [b"--", b"--\r\n"])
@@ -54,8 +54,20 @@ def test_a_token_and_the_key_are_left_out_of_the_digest(name: str) -> None:
     assert digests == {read(b"amount=5", URLENCODED).digest()}
 
 
-def test_the_last_hidden_key_counts() -> None:
-    assert read(b"idempotency_key=a&idempotency_key=b", URLENCODED).key == "b"
+def test_every_hidden_key_is_seen() -> None:
+    assert read(b"idempotency_key=a&idempotency_key=b", URLENCODED).keys == ["a", "b"]
+
+
+def test_a_form_of_very_many_fields_is_compared_as_it_is() -> None:
+    assert read_form(URLENCODED, b"&".join([b"a"] * 10_001)) is None
+
+
+def test_the_type_of_a_file_tells_forms_apart() -> None:
+    forms = [
+        read(multipart(part('name="f"; filename="a"', b"x", f"Content-Type: {kind}")))
+        for kind in ("a/b", "a/c", "A/B;c=d")
+    ]
+    assert forms[0].digest() == forms[2].digest() != forms[1].digest()
 
 
 def test_values_keep_their_order_within_a_field() -> None:

@@ -320,11 +320,12 @@ async def test_keys(key: str, status: int) -> None:
         assert code(answer) == "key_malformed"
 
 
-async def test_two_keys_are_one_that_is_no_key_of_its_own() -> None:
+@pytest.mark.parametrize("second", ["k1", "k2"])
+async def test_a_key_that_was_sent_twice_is_malformed(second: str) -> None:
     till = Till(bucket=paying(quota="100/s:100"))
-    await till.post(key="k1")
-    twice = await till.post(key="k1", headers=[("idempotency-key", "k1")])
-    assert twice.body == b"receipt 2"
+    twice = await till.post(key="k1", headers=[("idempotency-key", second)])
+    assert (twice.status, code(twice)) == (400, "key_malformed")
+    assert till.left() == 100
 
 
 async def test_a_required_key_that_is_missing_and_a_user_that_is_missing_cost_nothing() -> None:

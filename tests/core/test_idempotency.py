@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_core.idempotency import body_digest, fingerprint, form_digest, read_key, record_name
+from ratelimit_core.idempotency import (
+    body_digest,
+    fingerprint,
+    form_digest,
+    read_key,
+    record_name,
+    said_key,
+    urlencoded,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,17 +105,61 @@ def test_a_body_is_the_same_however_it_arrives() -> None:
         ([("a", "1"), ("b", "2")], []),
         ([("b", "2"), ("a", "1")], []),
         ([("a1", "")], []),
-        ([], [("a", "1", 1, b"digest")]),
-        ([], [("a", "1", 2, b"digest")]),
-        ([], [("a", "1", 1, b"other")]),
+        ([], [("a", "1", "image/png", 1, b"digest")]),
+        ([], [("a", "1", "text/html", 1, b"digest")]),
+        ([], [("a", "1", "image/png", 2, b"digest")]),
+        ([], [("a", "1", "image/png", 1, b"other")]),
     ],
 )
 def test_forms_differ_in_fields_their_order_and_files(
-    fields: list[tuple[str, str]], files: list[tuple[str, str, int, bytes]]
+    fields: list[tuple[str, str]], files: list[tuple[str, str, str, int, bytes]]
 ) -> None:
-    known = form_digest([("a", "1")], [])
-    assert (form_digest(fields, files) == known) is (not files and fields == [("a", "1")])
+    known = form_digest([("a", "1")], []), form_digest([], [("a", "1", "image/png", 1, b"digest")])
+    same = (fields, files) in [([("a", "1")], []), ([], [("a", "1", "image/png", 1, b"digest")])]
+    assert (form_digest(fields, files) in known) is same
 
 
 def test_a_form_of_odd_text_is_digested_all_the_same() -> None:
-    assert form_digest([("\ud800", "\udfff")], [("f", "\ud800.txt", 0, b"")]) != form_digest([])
+    assert form_digest([("\ud800", "\udfff")], [("f", "\ud800.txt", "", 0, b"")]) != form_digest([])
+
+
+def test_fields_that_are_no_utf_8_are_told_apart() -> None:
+    found = [urlencoded(body) for body in (b"a=%E9", b"a=%E8", b"a=%EF%BF%BD", b"a=\xe9", b"a=&b")]
+    assert found == [[("a", "\udce9")], [("a", "\udce8")], [("a", "\ufffd")], [("a", "\udce9")], [("a", ""), ("b", "")]]
+    assert len({form_digest(fields) for fields in found}) == 4
+
+
+def test_a_form_of_very_many_fields_is_none() -> None:
+    assert len(urlencoded(b"&".join([b"a"] * 10_000))) == 10_000
+    with pytest.raises(ValueError, match="fields"):
+        urlencoded(b"&".join([b"a"] * 10_001))
+
+
+@pytest.mark.parametrize("text", ["k,k", "k, k", '"k","k"', ",", "k,k,k"])
+def test_a_key_that_was_sent_twice_is_malformed(text: str) -> None:
+    assert read_key(text) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields", "said"),
+    [
+        ([], [], None),
+        (["k"], [], "k"),
+        ([], ["k"], "k"),
+        (['"k"'], ["k"], '"k"'),
+        ([], ["k", "k"], "k"),
+        ([""], [], ""),
+        (["k", "k"], [], ""),
+        (["k"], ["other"], ""),
+        ([], ["k", "other"], ""),
+        (["k"], [""], ""),
+    ],
+)
+def test_a_request_says_one_key_or_none_that_can_be_used(lines: list[str], fields: list[str], said: str | None) -> None:
+    assert said_key(lines, fields) == said
+
+
+def test_an_owner_other_than_who_is_charged_has_records_of_its_own() -> None:
+    names = [record_name("k", "", owner) for owner in (None, "user:1", "user:12")]
+    names += [record_name(None, "f", "user:1"), record_name("owner:6:user:1:key:k", "")]
+    assert len(set(names)) == len(names)

@@ -36,6 +36,32 @@ class Shop:
         return self.limiter.admit(ALICE, "pay", fingerprint=fingerprint, **options)  # type: ignore[arg-type]  # its keys
 
 
+def test_a_second_shield_that_would_wait_for_the_first_is_a_mistake_of_the_configuration() -> None:
+    shop = Shop(bucket(), bucket("payout"))
+    outer = shop.ask(route="/pay")
+    with pytest.raises(ConfigurationError, match="one request may pass one bucket with a lease or idempotency"):
+        shop.limiter.admit(ALICE, "payout", fingerprint="abc", route="/pay", prior=outer)
+
+
+@pytest.mark.parametrize("key", [None, "k1"])
+def test_users_who_are_charged_as_one_have_records_of_their_own(key: str | None) -> None:
+    shop = Shop()
+    company = Identity.key("company")
+    found = [
+        shop.limiter.admit(
+            Identity.user(who), "pay", fingerprint="abc", idempotency_key=key, identity=company, route=who
+        )
+        for who in ("1", "2", "1")
+    ]
+    assert [one.decision.verdict for one in found] == [Verdict.ALLOWED, Verdict.ALLOWED, Verdict.IN_PROGRESS]
+    assert (
+        shop.limiter.resolve(
+            "pay", company, ending=Outcome.RELEASED, idempotency_key=key, fingerprint="abc", owner=Identity.user("1")
+        )
+        == 2
+    )
+
+
 # --- a second click
 
 

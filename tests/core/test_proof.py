@@ -1,9 +1,12 @@
 """What the core offers to a caller with a record beside the store: better proof, a takeover, an earlier settle."""
 
+from dataclasses import replace
+
 import pytest
 
 from ratelimit_core import Admission, Bucket, Config, Identity, Limiter, Verdict
 from ratelimit_core.answers import Answer, Result
+from ratelimit_core.buckets import Record
 from ratelimit_core.commands import Acquire, Finding, Shielded
 from ratelimit_core.keys import record, record_parts
 from ratelimit_core.stores import MemoryStore
@@ -45,12 +48,25 @@ def test_better_proof_makes_a_replay_of_an_unknown_outcome() -> None:
 
 
 def test_a_takeover_claims_what_is_in_doubt_and_not_what_is_worked_on() -> None:
-    limiter = Limiter(CONFIG, MemoryStore(ManualClock(NOW_US)))
+    limiter = Limiter(Config(buckets=(replace(PAY, record=Record.DATABASE),)), MemoryStore(ManualClock(NOW_US)))
     first = limiter.admit(ALICE, "pay", fingerprint="f")
     assert limiter.admit(ALICE, "pay", fingerprint="f", takeover=True).decision.verdict is Verdict.IN_PROGRESS
     limiter.settle(first, Result(raised=True))
     assert limiter.admit(ALICE, "pay", fingerprint="f").decision.verdict is Verdict.OUTCOME_UNKNOWN
     assert limiter.admit(ALICE, "pay", fingerprint="f", takeover=True).holds
+
+
+@pytest.mark.parametrize("ending", [Result(raised=True), Result(201)], ids=["unknown", "completed"])
+def test_what_was_claimed_without_a_proof_elsewhere_is_never_taken_over(ending: Result) -> None:
+    """A bucket was switched from the store to the database: no row says nothing of its older records."""
+    store = MemoryStore(ManualClock(NOW_US))
+    before, after = (Limiter(Config(buckets=(replace(PAY, record=one),)), store) for one in Record)
+    before.settle(before.admit(ALICE, "pay", fingerprint="f"), ending)
+    found = [
+        after.admit(ALICE, "pay", fingerprint="f", takeover=takeover).decision.verdict for takeover in (False, True)
+    ]
+    assert len(set(found)) == 1
+    assert found[0] in (Verdict.OUTCOME_UNKNOWN, Verdict.REPLAY)
 
 
 def test_only_a_takeover_asks_for_one() -> None:

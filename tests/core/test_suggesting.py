@@ -104,11 +104,16 @@ def test_many_who_need_too_much_are_no_outliers() -> None:
     assert outliers(together(arrivals, loop("user:app2", 3_600, 500_000)), RATE) == []
 
 
-def test_the_worst_is_who_is_refused_most_now_and_else_who_asks_most() -> None:
-    patient = loop("user:patient", 90, 2 * SECOND_US)
-    hasty = loop("user:hasty", 30, 0)
-    assert suggested(together(patient, hasty), RATE).worst == "user:hasty"
-    assert suggested(together(patient, hasty), Quota.parse("60/m:30")).worst == "user:patient"
+def test_the_worst_is_who_would_be_refused_most_then_who_is_refused_most_now_and_else_who_asks_most() -> None:
+    crowded, hasty = crowd(2_000), loop("user:hasty", 30, 0)
+    slow = loop("user:slow", 90, 900_000)
+    arrivals = together(crowded, hasty, slow)
+    found = suggested(arrivals, Quota.parse("60/m:2"))
+    assert (str(found.quota), found.worst, found.worst_before, found.worst_after) == ("60/m:5", "user:hasty", 30, 5)
+    nobody = suggest(together(hasty, slow), Quota.parse("60/m:2"))
+    assert nobody is not None
+    assert (nobody.touched, nobody.worst, nobody.worst_after) == (0, "user:hasty", 30)
+    assert suggested(together(hasty, slow), Quota.parse("60/m:30")).worst == "user:slow"
     assert suggested(together(hasty, loop("user:hardly", 30, 0)), Quota.parse("60/m:30")).worst == "user:hardly"
 
 

@@ -63,17 +63,16 @@ def ends(request: Any, how: str) -> HttpResponseBase:
     if how == "declined":
         request.ratelimit.release("declined")
         return HttpResponse("use another card")
+    if how == "asks-for-3-d-secure":
+        request.ratelimit.release("the bank asks for another step")
+        return JsonResponse({"client_secret": f"secret {calls['paid']}"}, status=402)
     if how == "released-and-broken":
         request.ratelimit.release("declined")
         return HttpResponse(status=500)
     if how == "breaks-commit":
         Token.objects.create(user_id=-1)  # a foreign key that is looked at when the transaction ends
-    if how == "redirects":
-        return redirect("/thanks/")
-    if how == "streams":
-        return StreamingHttpResponse(iter(["a", "b"]))
-    if how == "long":
-        return HttpResponse(LONG)
+    if how in _ANSWERS:
+        return _ANSWERS[how]()
     if how == "template":
         return TemplateResponse(request, "django_ratelimit_gcra/denied.html", {"denial": {"title": calls["paid"]}})
     if how == "cookie":
@@ -83,6 +82,11 @@ def ends(request: Any, how: str) -> HttpResponseBase:
     return HttpResponse(f"run {calls['paid']}", status=int(how) if how.isdecimal() else 201)
 
 
+_ANSWERS: dict[str, Callable[[], HttpResponseBase]] = {
+    "redirects": lambda: redirect("/thanks/"),
+    "streams": lambda: StreamingHttpResponse(iter(["a", "b"])),
+    "long": lambda: HttpResponse(LONG),
+}
 _RAISES: dict[str, BaseException] = {
     "raises": RuntimeError("the processor hung up"),
     "exits": SystemExit(),
@@ -245,6 +249,16 @@ class Breaking(APIView):
         raise ValueError
 
 
+def turns_away(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A decorator that answers in the view's place when it is asked to."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        return redirect("/confirm/") if "X-Away" in request.headers else view(request)
+
+    return guarded
+
+
 @ratelimit("financial")
 @ratelimit("write", scope="s")
 def twice_limited(request: Any) -> HttpResponse:
@@ -259,9 +273,11 @@ seen: list[str | None] = []
 
 urlpatterns = [
     path("breaks/", breaks),
+    path("turned-away/", turns_away(ratelimit("financial")(looks))),
     path("rest-breaks/", Breaking.as_view()),
     path("twice-limited/", twice_limited),
     path("pay/", ratelimit("financial")(paid)),
+    path("for-the-company/", ratelimit("financial", identity=lambda request: "company")(paid)),
     path("bookings/<int:pk>/pay/", ratelimit("financial")(paid)),
     path("reads/", ratelimit("financial")(reads)),
     path("reads-body/", ratelimit("financial")(reads_body)),

@@ -2,7 +2,7 @@
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -42,6 +42,9 @@ def effect() -> int:
     return Group.objects.create(name=f"payment {Group.objects.count() + 1}").pk
 
 
+keys: list[str | None] = []
+
+
 @payment
 def pay(request: HttpRequest) -> HttpResponseBase:
     """Ends as the request says."""
@@ -53,8 +56,11 @@ def pay(request: HttpRequest) -> HttpResponseBase:
         raise SystemExit
     if how == "missing":
         raise Http404
-    if how == "decline":
+    if how in ("decline", "undo"):
         state_of(request).release("declined")
+    if how == "undo":
+        transaction.set_rollback(True)
+    keys.append(state_of(request).idempotency_key)
     if how == "redirect":
         return HttpResponseRedirect("/done/")
     if how == "template":

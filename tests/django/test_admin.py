@@ -143,6 +143,25 @@ def test_what_the_store_is_in_doubt_about_is_released(in_doubt: None, clock: Man
     assert admitted().allowed
 
 
+@pytest.mark.parametrize("kind", ["text/plain\r\nX-Evil: 1", "text", "text/html; charset=a b"])
+def test_a_content_type_that_is_none_is_refused(in_doubt: None, record: IdempotencyRecord, kind: str) -> None:
+    client = staff("change_idempotencyrecord")
+    page = client.post(f"{PLACE}resolve/", {**IN_DOUBT, **ANSWER, "content_type": kind})
+    assert b"errorlist" in page.content
+    act(client, record, "mark_completed", apply="yes", reason="x", status="200", content_type=kind)
+    assert IdempotencyRecord.objects.get().status == 201
+
+
+def test_a_request_that_somebody_else_was_charged_for_is_resolved_too(clock: ManualClock) -> None:
+    company, ann = Identity.key("company"), Identity.user(42)
+    held = runtime.limiter().admit(ann, "financial", idempotency_key="k1", identity=company)
+    runtime.limiter().settle(held, Result(raised=True))
+    data = {**IN_DOUBT, **ANSWER, "fingerprint": "", "key": "k1", "charged": "company"}
+    assert staff("change_idempotencyrecord").post(f"{PLACE}resolve/", data).status_code == 302
+    again = runtime.limiter().admit(ann, "financial", idempotency_key="k1", identity=company)
+    assert runtime.limiter().denial(again).body == b"paid"
+
+
 def test_what_nobody_knows_of_is_said_and_not_logged(clock: ManualClock) -> None:
     page = staff("change_idempotencyrecord").post(f"{PLACE}resolve/", {**IN_DOUBT, **ANSWER})
     assert b"no such record in doubt" in page.content

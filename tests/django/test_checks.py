@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
@@ -126,7 +127,10 @@ def test_each_id_is_listed_once_in_the_docstrings() -> None:
         if "." in line
     ]
     named = [one for one in listed if one.startswith("ratelimit.")]
-    assert sorted(named) == [f"ratelimit.E00{n}" for n in range(1, 10)] + [f"ratelimit.W00{n}" for n in range(1, 8)]
+    assert sorted(named) == [f"ratelimit.E00{n}" for n in range(1, 10)] + [
+        "ratelimit.E015",
+        "ratelimit.E016",
+    ] + [f"ratelimit.W00{n}" for n in range(1, 8)]
 
 
 # Settings
@@ -556,6 +560,31 @@ def test_a_server_that_is_down_says_nothing_about_eviction(settings: Any, of_vie
     settings.RATE_LIMIT_STORE_URL = "redis://127.0.0.1:1/0"
     of_views(ratelimit("financial")(ok))
     assert deployed() == []
+
+
+def test_two_shields_on_one_view_are_an_error(settings: Any, of_views: Messages) -> None:
+    settings.RATE_LIMIT_BUCKETS = {"payout": {"quota": "5/m:1", "concurrency": 1, "store_down": "closed"}}
+    both = ratelimit("payout", cost=0)(ratelimit("financial")(ok))
+    message = only(of_views(both))
+    assert (message.id, message.is_serious()) == ("ratelimit.E016", True)
+    assert "payout, financial" in message.msg
+    apart = ratelimit("payout", methods=["DELETE"])(ratelimit("financial", methods=["POST"])(ok))
+    assert of_views(apart, ratelimit("read")(ratelimit("financial")(ok))) == []
+
+
+def test_a_claim_that_is_settled_before_the_commit_is_an_error(
+    settings: Any, of_views: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paying = ratelimit("financial")(ok)
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", "yes")
+        assert of_views(paying) == []
+        settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if "ratelimit" not in one]
+        message = only(of_views(paying))
+        assert (message.id, message.is_serious()) == ("ratelimit.E015", True)
+        assert "'financial' before that commits" in message.msg
+        assert of_views(ratelimit("read")(ok), transaction.non_atomic_requests(paying)) == []
+    assert of_views(paying) == []
 
 
 def test_a_label_around_a_rest_view_is_a_warning(of_views: Messages) -> None:

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
@@ -143,6 +144,22 @@ def test_an_async_stream_that_breaks_off_leaves_the_outcome_unknown(ann: User, c
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_async_stream_that_a_client_leaves_is_no_success(ann: User, clock: ManualClock) -> None:
+    client = AsyncClient()
+    client.force_login(ann)
+
+    async def leave() -> Any:
+        response: Any = await client.post("/aends/streams/")
+        chunks = aiter(response)
+        await anext(chunks)
+        await chunks.aclose()
+        await sync_to_async(response.close)()  # as Django's handler does when the client has gone
+        return await client.post("/aends/streams/")
+
+    assert asyncio.run(leave()).json()["code"] == "outcome_unknown"
+
+
+@pytest.mark.django_db(transaction=True)
 def test_an_async_template_is_replayed_without_the_middleware_too(ann: User, clock: ManualClock, settings: Any) -> None:
     settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if one != MIDDLEWARE]
     client = AsyncClient()
@@ -237,6 +254,24 @@ def test_a_definite_refusal_is_replayed_under_an_explicit_key_only(
     assert browser.post(f"/ends/{status}/", **keyed("k1")).content == b"run 3"
     replay = browser.post(f"/ends/{status}/", **keyed("k1"))
     assert (replay.status_code, replay.content, is_replay(replay)) == (int(status), b"run 3", True)
+
+
+@pytest.mark.parametrize("status", ["402", "409", "410", "422"])
+def test_the_unit_of_a_definite_refusal_is_not_given_back(browser: Client, clock: ManualClock, status: str) -> None:
+    """Card testing stays limited."""
+    browser.post(f"/ends/{status}/")
+    again = browser.post(f"/ends/{status}/")
+    assert (again.status_code, again.headers["Retry-After"], runs()) == (429, "12", 1)
+
+
+@pytest.mark.parametrize("options", [{}, keyed("k1")], ids=["derived", "explicit"])
+def test_an_answer_that_asks_for_another_step_is_not_kept(browser: Client, clock: ManualClock, options: Any) -> None:
+    """ "Needs 3-D Secure" was cached for a day, with its client secret."""
+    secrets = []
+    for _ in range(2):
+        secrets.append(browser.post("/ends/asks-for-3-d-secure/", **options).json()["client_secret"])
+        clock.advance_us(12 * SECOND)
+    assert secrets == ["secret 1", "secret 2"]
 
 
 def test_a_redirect_is_replayed_as_one(browser: Client, clock: ManualClock) -> None:
@@ -365,11 +400,11 @@ def test_a_stream_that_breaks_off_leaves_the_outcome_unknown(browser: Client, cl
     assert browser.post("/breaks-off/").json()["code"] == "outcome_unknown"
 
 
-def test_a_stream_that_nobody_reads_ends_with_its_response(browser: Client, clock: ManualClock) -> None:
+def test_a_stream_that_is_closed_before_its_end_leaves_the_outcome_unknown(browser: Client, clock: ManualClock) -> None:
     response = browser.post("/ends/streams/")
     assert browser.post("/ends/streams/").json()["code"] == "in_progress"
     response.close()
-    assert browser.post("/ends/streams/").json()["code"] == "replay"
+    assert browser.post("/ends/streams/").json()["code"] == "outcome_unknown"
 
 
 # What the view finds
@@ -390,6 +425,18 @@ def test_the_key_for_a_processor_lasts_until_there_is_an_answer(
     assert key(500, **keyed("k2")) == key(500, **keyed("k2"))
     assert len({key(500, **keyed(name)) for name in ("k1", "k2", "k3")}) == 3
     assert key(400, **keyed("k4")) != key(400, **keyed("k4"))
+
+
+def test_users_who_are_charged_as_one_never_share_a_record(ann: User, browser: Client, clock: ManualClock) -> None:
+    """Same key, other user: another record, always."""
+    bob = browser_of(User.objects.create_user("bob"))
+    every: list[Any] = [{}, keyed("k1")]
+    for options in every:
+        for client, user in ((browser, ann.pk), (bob, ann.pk + 1)):
+            assert client.post("/for-the-company/", **options).json()["user"] == user
+            clock.advance_us(12 * SECOND)
+            assert is_replay(client.post("/for-the-company/", **options))
+    assert runs() == 4
 
 
 def test_without_a_claim_there_is_no_key_for_a_processor(browser: Client, clock: ManualClock) -> None:
@@ -594,6 +641,47 @@ def test_an_answer_that_somebody_made_of_a_failure_is_still_a_failure(
     retry = browser.post(url, **keyed("k1"))
     assert retry.status_code == 409
     assert runs() == 1
+
+
+def answering_first(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
+    """A middleware whose process_view answers in the view's place when it is asked to."""
+
+    class AnsweringFirst:
+        def __call__(self, request: HttpRequest) -> HttpResponse:
+            return get_response(request)
+
+        def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
+            return HttpResponse("closed today") if "X-Away" in request.headers else None
+
+    return AnsweringFirst()
+
+
+@pytest.mark.parametrize("path", ["/turned-away/", "/looks/"], ids=["a decorator", "a middleware below"])
+@pytest.mark.parametrize("options", [{}, keyed("k1")], ids=["derived", "explicit"])
+def test_an_answer_in_the_views_place_is_not_the_views(
+    browser: Client, clock: ManualClock, settings: Any, path: str, options: Any
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.answering_first"]
+    settings.MIDDLEWARE = settings.MIDDLEWARE[: None if path == "/looks/" else -1]
+    headers = options.get("headers", {})
+    assert browser.post(path, headers={**headers, "X-Away": "1"}).status_code in (200, 302)
+    clock.advance_us(12 * SECOND)
+    found = browser.post(path, headers=headers)
+    assert (runs(), is_replay(found), found.json()["held"]) == (1, False, True)
+    assert is_replay(browser.post(path, headers=headers))
+
+
+def test_a_middleware_below_the_limiter_adds_to_a_replay_once_too(
+    browser: Client, clock: ManualClock, settings: Any
+) -> None:
+    """What is kept is the view's own answer: a replay passes the middleware below as the first answer did."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.appending"]
+    for path, content in (("/ends/201/", b"run 1!"), ("/ends/template/", None)):
+        first, second = (browser.post(path) for _ in range(2))
+        assert (second.content, second.headers["Link"], is_replay(second)) == (first.content, "</a>", True)
+        assert first.content.count(b"!") == second.content.count(b"!")
+        assert content in (None, first.content)
+        clock.advance_us(12 * SECOND)
 
 
 def test_a_refusal_by_a_later_bucket_forgets_nothing(browser: Client, ann: User, clock: ManualClock) -> None:

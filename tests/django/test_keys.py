@@ -73,14 +73,49 @@ def test_a_key_is_the_same_quoted_and_bare(browser: Client, key: str) -> None:
     assert samples.calls == {"paid": 1}
 
 
-def test_a_header_beats_the_hidden_field(browser: Client) -> None:
-    assert pay(browser, "k1", data={"idempotency_key": "field"}).json()["run"] == 1
-    assert browser.post("/pay/", {"idempotency_key": "field"}).json()["run"] == 2
-    assert is_replay(pay(browser, "k1", data={"idempotency_key": "another"}))
+def test_a_header_and_a_hidden_field_must_say_the_same(browser: Client) -> None:
+    refused = pay(browser, "k1", data={"idempotency_key": "field"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "key_malformed")
+    assert pay(browser, '"k1"', data={"idempotency_key": "k1"}).json()["run"] == 1
+    assert is_replay(browser.post("/pay/", {"idempotency_key": "k1"}))
+
+
+def test_two_hidden_fields_must_say_the_same(browser: Client) -> None:
+    refused = browser.post("/pay/", {"idempotency_key": ["a", "b"]})
+    assert (refused.status_code, refused.json()["code"]) == (400, "key_malformed")
+
+
+@pytest.mark.parametrize("text", ["k1,k1", "k1, k1"])
+def test_a_key_that_a_proxy_sent_twice_is_malformed(browser: Client, text: str) -> None:
+    refused = pay(browser, text)
+    assert (refused.status_code, refused.json()["code"]) == (400, "key_malformed")
 
 
 def test_an_empty_hidden_field_is_malformed(browser: Client) -> None:
     assert browser.post("/pay/", {"idempotency_key": ""}).json()["code"] == "key_malformed"
+
+
+def test_fields_that_are_no_utf_8_make_another_payment(browser: Client, clock: ManualClock) -> None:
+    bodies = ["to=caf%E9", "to=caf%E8", "to=caf%EF%BF%BD"]
+    found = []
+    for body in bodies:
+        found.append(browser.post("/pay/", body, content_type="application/x-www-form-urlencoded").json()["run"])
+        clock.advance_us(12_000_000)
+    assert found == [1, 2, 3]
+
+
+def test_parts_that_are_no_utf_8_make_another_payment(browser: Client, clock: ManualClock) -> None:
+    found = []
+    for letter in (b"\xe9", b"\xe8"):
+        part = b'--x\r\nContent-Disposition: form-data; name="to"\r\n\r\ncaf' + letter + b"\r\n--x--\r\n"
+        found.append(browser.post("/pay/", part, content_type="multipart/form-data; boundary=x").json()["run"])
+        clock.advance_us(12_000_000)
+    assert found == [1, 2]
+
+
+def test_the_key_in_a_form_counts_though_another_field_is_no_utf_8(browser: Client) -> None:
+    for body in ("idempotency_key=k1&to=%E9", "to=%E9&idempotency_key=k1"):
+        assert browser.post("/pay/", body, content_type="application/x-www-form-urlencoded").json()["run"] == 1
 
 
 def test_a_bucket_may_require_a_key(browser: Client, settings: Any) -> None:

@@ -12,13 +12,15 @@ from django.core.checks import CheckMessage
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from django_ratelimit_gcra import checks, metricchecks, runtime
-from django_ratelimit_gcra.recording import Recorder
+from django_ratelimit_gcra.layers import Layer
 from django_ratelimit_gcra.sinks import announce, default_sinks
 from django_ratelimit_gcra.views import metrics
-from ratelimit_core import Config, ConfigurationError, Event
+from ratelimit_core import Config, ConfigurationError, Event, Mode
+from ratelimit_core.config import Override
 from ratelimit_core.logsink import LogSink
 from ratelimit_core.metrics import PrometheusSink
 from ratelimit_core.testing import ManualClock, RecordingSink
@@ -183,10 +185,10 @@ def test_the_metrics_stand_beside_the_sites_own_sinks(sinks: Any, settings: Any)
     mine = RecordingSink()
     sinks(mine)
     runtime.limiter()
-    assert [type(sink) for sink in runtime._runtime._told] == [PrometheusSink, Recorder, RecordingSink]
+    assert [type(sink) for sink in runtime._runtime._told] == [PrometheusSink, RecordingSink]
     settings.RATE_LIMIT_METRICS = False
     runtime.limiter()
-    assert [type(sink) for sink in runtime._runtime._told] == [Recorder, RecordingSink]
+    assert runtime._runtime._told == (mine,)
 
 
 def test_a_changed_configuration_is_announced_to_who_wants_to_know(sinks: Any, token: dict[str, str]) -> None:
@@ -199,6 +201,15 @@ def test_a_changed_configuration_is_announced_to_who_wants_to_know(sinks: Any, t
         assert found["read", "shadow", "60/m:10", "open"] == 0
     finally:
         announce(default_sinks(Config.default()), Config.default())
+
+
+def test_a_switch_and_its_end_are_shown_as_the_policy_in_force(token: dict[str, str]) -> None:
+    switched = Layer(1, "read", Override(Mode.ENFORCE), "a reason", "somebody", timezone.now(), None)
+    for layers, enforced in (((switched,), 1), ((), 0)):
+        runtime.adopt(layers)
+        found = values("rl_policy_info", Client().get("/metrics/", headers=token))
+        assert found["read", "enforce", "60/m:10", "open"] == enforced
+        assert found["read", "shadow", "60/m:10", "open"] == 1 - enforced
 
 
 def test_metrics_without_prometheus_client_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

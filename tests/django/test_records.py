@@ -206,6 +206,30 @@ def test_a_refusal_keeps_what_the_view_wrote_but_no_answer(pays: Shop, how: str,
     assert answers(pays.pay(how=how))[::3] == (status, False)
 
 
+def test_a_refusal_ends_the_attempt_for_the_processor_also_when_the_view_undoes_its_rows(pays: Shop) -> None:
+    payments.keys.clear()
+    for how in ("500", "undo", "decline", ""):
+        pays.pay(how=how)
+        pays.clock.advance_us(1)
+    assert Group.objects.count() == 2  # of the decline and of the payment
+    failed, undone, declined, paid = payments.keys
+    assert failed == undone
+    assert len({undone, declined, paid}) == 3
+
+
+@pytest.mark.parametrize("how", ["", "500"])
+def test_a_record_made_before_the_bucket_kept_rows_is_believed(pays: Shop, settings: Any, how: str) -> None:
+    settings.RATE_LIMIT_BUCKETS = {"payment": {**payments.BUCKET, "record": "store"}}
+    first = pays.pay(how=how)
+    settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
+    again = pays.pay()
+    if how:
+        assert (again.status_code, again.json()["code"]) == (409, "outcome_unknown")
+    else:
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert calls["payment"] == 1
+
+
 def test_a_404_that_the_view_raises_is_rolled_back(pays: Shop) -> None:
     assert pays.pay(how="missing").status_code == 404
     assert (paid(), IdempotencyRecord.objects.count()) == (0, 0)

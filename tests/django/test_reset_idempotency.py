@@ -1,12 +1,14 @@
 """`ratelimit_reset --idempotency`: what is in doubt ends by an operator's word, and the word is logged."""
 
 import logging
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.models import IdempotencyRecord
@@ -89,6 +91,35 @@ def test_what_is_left_open_is_asked_for(clock: ManualClock, arguments: tuple[str
         reset(*arguments)
 
 
+def test_a_content_type_that_is_none_is_refused(clock: ManualClock) -> None:
+    with pytest.raises(CommandError, match="give a type such as"):
+        reset("--record", PRINT, "--completed", "200", "--reason", "x", "--content-type", "text/plain\r\nX-Evil: 1")
+
+
+def test_a_request_that_somebody_else_was_charged_for_is_named_by_its_owner(clock: ManualClock) -> None:
+    def asked() -> Admission:
+        return runtime.limiter().admit(ALICE, "financial", idempotency_key="k1", identity=Identity.key("company"))
+
+    runtime.limiter().settle(asked(), Result(raised=True))
+    command = [
+        "ratelimit_reset",
+        "--idempotency",
+        "--key",
+        "company",
+        "--bucket",
+        "financial",
+        "--idempotency-key",
+        "k1",
+    ]
+    with pytest.raises(CommandError, match="no such record"):
+        call_command(*command, *RELEASE, stderr=StringIO())
+    out = StringIO()
+    call_command(*command, "--owner", "42", *RELEASE, stdout=out, stderr=StringIO())
+    assert "key:company for user:42" in out.getvalue()
+    clock.advance_us(60_000_000)
+    assert asked().allowed
+
+
 def test_a_bucket_must_be_named_and_have_records(clock: ManualClock) -> None:
     with pytest.raises(CommandError, match="needs --bucket"):
         call_command("ratelimit_reset", "--idempotency", "--user", "42", "--record", PRINT, *RELEASE, stderr=StringIO())
@@ -112,6 +143,39 @@ def test_where_a_row_decides_the_word_becomes_a_row(clock: ManualClock, settings
     assert (row.identity, row.status, row.fingerprint) == ("user:42", 200, "")
     with pytest.raises(CommandError, match="completed already"):
         reset(*done, bucket="payment")
+
+
+@pytest.mark.django_db
+def test_an_expired_row_gives_way_to_the_word(clock: ManualClock, settings: Any) -> None:
+    settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
+    done = ("--idempotency-key", "k1", "--completed", "200", "--reason", "it is on the statement")
+    in_doubt("payment", "k1")
+    reset(*done, bucket="payment")
+    long_ago = timezone.now() - timedelta(days=1)
+    IdempotencyRecord.objects.update(expires=long_ago, status=201)
+    clock.advance_us(86_400_000_000)
+    in_doubt("payment", "k1")
+    reset(*done, bucket="payment")
+    row = IdempotencyRecord.objects.get()
+    assert (row.status, row.expires > long_ago) == (200, True)
+
+
+@pytest.mark.django_db
+def test_no_row_is_left_of_a_request_that_is_worked_on(clock: ManualClock, settings: Any) -> None:
+    settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
+    assert admitted("payment", "k1").allowed
+    with pytest.raises(CommandError, match="is being worked on"):
+        reset("--idempotency-key", "k1", "--completed", "200", "--reason", "x", bucket="payment")
+    assert not IdempotencyRecord.objects.exists()
+
+
+@pytest.mark.django_db
+def test_no_row_is_left_where_the_store_can_not_be_told(settings: Any) -> None:
+    settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
+    settings.RATE_LIMIT_STORE_URL = "redis://127.0.0.1:1/0"
+    with pytest.raises(CommandError, match="can't be reached"):
+        reset("--idempotency-key", "k1", "--completed", "200", "--reason", "x", bucket="payment")
+    assert not IdempotencyRecord.objects.exists()
 
 
 @pytest.mark.django_db

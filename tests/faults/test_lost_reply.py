@@ -1,20 +1,11 @@
 """A reply is lost on its way: what was charged is unknown. It is charged once at most, and nothing is tried again."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.faults.limiters import BURST, both_faces, errors, limiter_on
 from tests.faults.proxy import Proxy
 from tests.polling import until
 from tests.servers import ServerUnderTest
-
-
-@pytest.fixture
-def proxy(redis_server: ServerUnderTest) -> Iterator[Proxy]:
-    port = int(redis_server.url.rpartition(":")[2].partition("/")[0])
-    with Proxy(port) as running:
-        yield running
 
 
 @pytest.mark.parametrize("face", ["sync", "async"])

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import pytest
@@ -190,13 +190,6 @@ def test_a_process_that_was_stopped_learns_that_its_lease_was_lost(redis_server:
 
 
 # --- replies that are lost
-
-
-@pytest.fixture
-def proxy(redis_server: ServerUnderTest) -> Iterator[Proxy]:
-    port = int(redis_server.url.rpartition(":")[2].partition("/")[0])
-    with Proxy(port) as running:
-        yield running
 
 
 @pytest.mark.parametrize("face", ["sync", "async"])

@@ -1,24 +1,16 @@
 """Workers of a served site are killed at every point of a payment, and clients click twice: one effect, one answer."""
 
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from testproject.bootstrap import ROOT
-from tests.polling import until
+from tests.faults.mortal.client import MortalSite, code, dies, effects, insist, patient, post, run, variables
 from tests.postgres import PostgresServer
 from tests.servers import ServerUnderTest
-from tests.sites import SiteFactory
-
-MORTAL = "tests.faults.mortal"
 
 # What the store alone knows after a death there, and how many effects there were by then.
 STORE_DEATHS = {
@@ -32,76 +24,6 @@ STORE_DEATHS = {
 }
 DATABASE_DEATHS = [*STORE_DEATHS, "before the commit", "after the commit"]
 
-MortalSite = Callable[..., httpx.Client]
-
-
-def variables(server: ServerUnderTest, place: Path, record: str, database: str = "") -> dict[str, str]:
-    return {
-        "DJANGO_SETTINGS_MODULE": f"{MORTAL}.settings",
-        "MORTAL_DB": database or str(place / "mortal.sqlite3"),
-        "MORTAL_RECORD": record,
-        "RATE_LIMIT_STORE_URL": f"{server.url}?deadline_ms=5000&patient_deadline_ms=5000",
-    }
-
-
-def run(env: dict[str, str], *command: str) -> None:
-    subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env={**os.environ, **env}, check=True)
-
-
-@pytest.fixture
-def mortal(site: SiteFactory, redis_server: ServerUnderTest, tmp_path: Path) -> Iterator[MortalSite]:
-    """`mortal(record, server)`: a client of the site, which has a database of its own."""
-    with ExitStack() as stack:
-
-        def start(record: str = "store", server: str = "gunicorn", database: str = "") -> httpx.Client:
-            env = variables(redis_server, tmp_path, record, database)
-            run(env, f"{MORTAL}.tables")
-            # preloaded, a killed worker is replaced by a fork, at once
-            gunicorn = "wsgi", "--workers=3", "--threads=4", "--preload"
-            app, *options = {"gunicorn": gunicorn, "uvicorn": ("asgi",)}[server]
-            running = site(server, *options, app=f"{MORTAL}.serving:{app}", env=env)
-            each_anew = httpx.Limits(max_keepalive_connections=0)
-            return stack.enter_context(httpx.Client(base_url=running.url, timeout=30, limits=each_anew))
-
-        yield start
-
-
-def post(client: httpx.Client, payment: int, **headers: str) -> httpx.Response:
-    """A try; each payment has a user of its own."""
-    sent = {"Idempotency-Key": f"payment-{payment}", "X-User": str(payment + 1)}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(f"/pay/{payment}/", headers=sent)
-
-
-def dies(client: httpx.Client, payment: int, point: str) -> None:
-    with pytest.raises(httpx.TransportError):
-        post(client, payment, X_Die=point)
-
-
-def insist(client: httpx.Client, payment: int) -> httpx.Response:
-    """Ask until there is an answer; a worker that has just died may take a connection with it."""
-    answers: list[httpx.Response] = []
-
-    def answered() -> bool:
-        try:
-            answers.append(post(client, payment))
-        except httpx.TransportError:
-            return False
-        return code(answers[-1]) != "in_progress"
-
-    until(answered, f"an answer to payment {payment}", every=0.05)
-    return answers[-1]
-
-
-def code(response: httpx.Response) -> object:
-    """The status of an answer, or the code of a refusal."""
-    return response.status_code if response.is_success else response.json()["code"]
-
-
-def effects(client: httpx.Client) -> dict[str, int]:
-    found: dict[str, int] = client.get("/effects/").json()
-    return found
-
 
 def test_with_the_store_alone_no_death_has_a_second_effect_and_an_operator_ends_the_doubt(
     mortal: MortalSite, redis_server: ServerUnderTest, tmp_path: Path
@@ -112,7 +34,7 @@ def test_with_the_store_alone_no_death_has_a_second_effect_and_an_operator_ends_
     for payment, (point, (found, happened)) in enumerate(STORE_DEATHS.items()):
         assert [code(insist(client, payment)) for _ in range(2)] == [found] * 2, point
         assert effects(client).get(str(payment), 0) == happened, point
-    env = variables(redis_server, tmp_path, "store")
+    env = variables(patient(redis_server), tmp_path, "store")
     for payment, ending in ((1, ["--release"]), (3, ["--completed=201"])):
         who = ["--user", str(payment + 1), "--bucket=financial", f"--idempotency-key=payment-{payment}"]
         run(env, "django", "ratelimit_reset", "--idempotency", *who, *ending, "--reason=the processor's books say so")
@@ -155,7 +77,7 @@ def judge_exactly_once(client: httpx.Client, points: dict[int, str]) -> None:
 # --- a double click
 
 
-def patient(client: httpx.Client, payment: int, seconds: str) -> list[httpx.Response]:
+def returning(client: httpx.Client, payment: int, seconds: str) -> list[httpx.Response]:
     """What a client is told that comes back when it is told to."""
     answers = [post(client, payment, X_Seconds=seconds)]
     while answers[-1].status_code == 409 and len(answers) < 5:
@@ -169,9 +91,9 @@ def test_a_double_click_has_one_effect_and_two_usable_answers(mortal: MortalSite
     client = mortal(record, server)
     with ThreadPoolExecutor(2) as clicks:
         for payment, seconds in enumerate(("0", "0.5")):
-            first = clicks.submit(patient, client, payment, seconds)
+            first = clicks.submit(returning, client, payment, seconds)
             time.sleep(0.05)
-            second = clicks.submit(patient, client, payment, seconds)
+            second = clicks.submit(returning, client, payment, seconds)
             answers = [first.result()[-1], second.result()[-1]]
             assert [(one.status_code, one.json()) for one in answers] == [(201, {"paid": payment})] * 2
             assert sorted("Idempotent-Replayed" in one.headers for one in answers) == [False, True]

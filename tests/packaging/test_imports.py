@@ -14,6 +14,7 @@ PUBLIC = {
         *("Bucket", "Config", "Decision", "Identity", "Limiter", "Mode", "Quota"),
         *("RateLimited", "RequestInfo", "Verdict"),
     },
+    "ratelimit_core.simulate": {"Arrival", "Replayed", "Suggestion", "curve", "replay", "smallest_burst", "suggest"},
     "ratelimit_core.stores": {"MemoryStore", "store_from_url"},
     "ratelimit_core.stores.redis": {"RedisStore"},
     "ratelimit_core.testing": {"ManualClock"},
@@ -38,7 +39,9 @@ def test_a_public_name_can_be_imported(module: str) -> None:
     assert PUBLIC[module] <= set(dir(importlib.import_module(module)))
 
 
-@pytest.mark.parametrize("module", ["ratelimit_core", "ratelimit_core.stores", "asgi_ratelimit"])
+@pytest.mark.parametrize(
+    "module", ["ratelimit_core", "ratelimit_core.simulate", "ratelimit_core.stores", "asgi_ratelimit"]
+)
 def test_public_means_listed(module: str) -> None:
     listed = importlib.import_module(module).__all__
     assert PUBLIC[module] <= set(listed)
@@ -47,7 +50,12 @@ def test_public_means_listed(module: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import ratelimit_core", "import ratelimit_core.stores", "import ratelimit_core.testing"],
+    [
+        "import ratelimit_core",
+        "import ratelimit_core.simulate.__main__",
+        "import ratelimit_core.stores",
+        "import ratelimit_core.testing",
+    ],
 )
 def test_the_core_brings_no_foreign_package(statement: str) -> None:
     assert brought_by(statement) == set()

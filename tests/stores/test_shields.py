@@ -56,10 +56,12 @@ def lease(name: str = "l", capacity: int = 1, ttl: int = 30) -> Lease:
     return Lease(f"{NAMESPACE}:lock:{name}", capacity, ttl * SECOND)
 
 
-def claim(name: str = "r", fingerprint: str = "f", replays: int = 20, *, takeover: bool = False) -> Claim:
+def claim(
+    name: str = "r", fingerprint: str = "f", replays: int = 20, *, takeover: bool = False, backed: bool = True
+) -> Claim:
     replay = Charge(f"{NAMESPACE}:replay", replays * SECOND, SECOND)
     times = 30 * SECOND, 900 * SECOND, DAY
-    return Claim(f"{NAMESPACE}:idem:{name}", fingerprint, *times, replay, takeover, DAY)
+    return Claim(f"{NAMESPACE}:idem:{name}", fingerprint, *times, replay, takeover, DAY, backed)
 
 
 def shielded(store: Store, shield: Shield, *charges: Charge) -> Shielded:
@@ -193,6 +195,16 @@ def test_a_claim_is_taken_over_by_whoever_has_better_proof(store: Store) -> None
     assert (taken.finding, taken.generation) == (Finding.HELD, first.generation)
     assert store.execute(Settle(mine, Outcome.COMPLETED, b"late"))[2] == 0
     assert shielded(store, Shield("c", None, claim())).finding is Finding.IN_PROGRESS
+
+
+@pytest.mark.parametrize(
+    ("outcome", "finding"), [(Outcome.UNKNOWN, Finding.OUTCOME_UNKNOWN), (Outcome.COMPLETED, Finding.REPLAY)]
+)
+def test_a_claim_without_a_proof_elsewhere_is_not_taken_over(store: Store, outcome: Outcome, finding: Finding) -> None:
+    mine = Shield("a", None, claim(backed=False))
+    shielded(store, mine)
+    store.execute(Settle(mine, outcome, b"answer"))
+    assert shielded(store, Shield("b", None, claim(takeover=True))).finding is finding
 
 
 def test_an_observed_shield_refuses_only_its_own_bucket_and_spends_no_replay(store: Store) -> None:

@@ -9,7 +9,7 @@ from django.core.management import BaseCommand, CommandError
 
 from django_ratelimit_gcra import overrides, runtime
 from django_ratelimit_gcra.management import who
-from django_ratelimit_gcra.resolution import Word, resolve
+from django_ratelimit_gcra.resolution import CONTENT_TYPE, Word, resolve
 from ratelimit_core import ConfigurationError, Identity, Limiter, StoreError
 from ratelimit_core.idempotency import read_key
 
@@ -38,6 +38,9 @@ class Command(BaseCommand):
         ending.add_argument("--release", action="store_true", help="nothing was done: it may run again")
         resolving.add_argument("--body-file", metavar="FILE", help="the body of the answer; empty if not given")
         resolving.add_argument("--content-type", default="application/json", help="and its type (application/json)")
+        resolving.add_argument(
+            "--owner", metavar="PK", help="the user who sent it, where the view charged somebody else"
+        )
         resolving.add_argument("--reason", default="", help="why; it is logged")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -88,11 +91,17 @@ def _word(limiter: Limiter, identity: Identity, options: dict[str, Any]) -> Word
         raise CommandError("--idempotency needs --completed STATUS or --release: say what became of the request")
     if status is not None and status not in _ANSWERS:
         raise CommandError(f"--completed = {status}: give the status of a success, 200 to 399")
+    if not CONTENT_TYPE.fullmatch(options["content_type"]):
+        raise CommandError(
+            f"--content-type = {options['content_type']!r}: give a type such as text/html; charset=utf-8"
+        )
     if not options["reason"].strip():
         raise CommandError("--idempotency needs --reason: what do you know of the request, and from where?")
     (bucket,) = who.buckets(options, limiter.config)
     body = _body(options["body_file"])
-    return Word(bucket, identity, key, fingerprint, status, body, options["content_type"], options["reason"].strip())
+    owner = None if options["owner"] is None else who.user(options["owner"])
+    kind, reason = options["content_type"], options["reason"].strip()
+    return Word(bucket, identity, key, fingerprint, status, body, kind, reason, owner)
 
 
 def _body(path: str | None) -> bytes:

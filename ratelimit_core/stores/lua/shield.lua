@@ -4,13 +4,13 @@
 -- KEYS     the charges', then record, replay quota, lease (a charge's key stands in for an absent one)
 -- ARGV     as gcra.lua, then: group, token,
 --          claim (0/1), fingerprint, ttl, unknown ttl, memory, replay tolerance, replay increment, takeover (0/1),
---          lease (0/1), capacity, ttl
+--          backed (0/1), lease (0/1), capacity, ttl
 --
 -- Replies {{now, room, ...}, finding, wait, fence, generation, answer}; findings are those of commands.Finding.
 --
 -- A record is a hash: s state (p in progress, c completed, r released, u unknown), t token, f fingerprint,
 -- d deadline of the work, u end of the state, l end of all (until then the generation is remembered), g generation,
--- a answer. Its deadlines are compared, its TTL is only garbage collection. A lease is a sorted set of tokens by
+-- b backed by a proof elsewhere (only such a one is taken over), a answer. Its deadlines are compared, its TTL is only garbage collection. A lease is a sorted set of tokens by
 -- deadline; the member `#fence` keeps the last fencing number as a negative score, which no expiry by score reaches.
 
 local HELD, LEASED_OUT, REPLAY, IN_PROGRESS, REUSED, UNKNOWN, REPLAY_LIMITED, NOT_REACHED = 0, 1, 2, 3, 4, 5, 6, 7
@@ -21,8 +21,8 @@ local at = 3 * count + 1
 local group, token = ARGV[at + 1], ARGV[at + 2]
 local claims, fingerprint, claim_ttl = ARGV[at + 3] == '1', ARGV[at + 4], tonumber(ARGV[at + 5])
 local unknown_ttl, memory = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
-local takeover = ARGV[at + 10] == '1'
-local leases, capacity, lease_ttl = ARGV[at + 11] == '1', tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
+local takeover, backed = ARGV[at + 10] == '1', ARGV[at + 11]
+local leases, capacity, lease_ttl = ARGV[at + 12] == '1', tonumber(ARGV[at + 13]), tonumber(ARGV[at + 14])
 
 local now_us = time_us()
 local finding, wait, fence, generation, answer = HELD, 0, 0, 0, ''
@@ -40,7 +40,7 @@ if not rooms then
 end
 
 if claims then
-  local found = redis.call('HMGET', record, 's', 'f', 'd', 'u', 'l', 'g', 'a')
+  local found = redis.call('HMGET', record, 's', 'f', 'd', 'u', 'l', 'g', 'a', 'b')
   local state = found[1]
   if state or redis.call('EXISTS', record) == 1 then
     local deadline, ends, life = whole(found[3]), whole(found[4]), whole(found[5])
@@ -55,7 +55,7 @@ if claims then
     elseif state == 'p' and now_us >= deadline then
       state = 'u'
     end
-    if state == 'p' or (state ~= 'r' and not takeover) then
+    if state == 'p' or (state ~= 'r' and not (takeover and found[8] == '1')) then
       finding = state == 'p' and IN_PROGRESS or state == 'c' and REPLAY or UNKNOWN
       if found[2] ~= fingerprint then
         finding = REUSED
@@ -104,7 +104,7 @@ if finding == HELD then
     local life = claim_ttl + unknown_ttl + memory
     redis.call('DEL', record)
     redis.call('HSET', record, 's', 'p', 't', token, 'f', fingerprint, 'd', now_us + claim_ttl,
-      'u', now_us + claim_ttl + unknown_ttl, 'l', now_us + life, 'g', generation)
+      'u', now_us + claim_ttl + unknown_ttl, 'l', now_us + life, 'g', generation, 'b', backed)
     expire(record, life)
   end
 end

@@ -12,7 +12,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_ratelimit_gcra"]
 MIDDLEWARE = [
-    "tests.faults.mortal.middleware.MortalMiddleware",
+    "tests.faults.mortal.middleware.mortal",
     "django_ratelimit_gcra.middleware.RateLimitMiddleware",
 ]
 

@@ -1,8 +1,10 @@
-"""Its two pages: one pays, one says how often something was paid."""
+"""Its pages: two pay, one in a coroutine; one says how often something was paid."""
 
+import asyncio
 import json
 import time
 
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.template.response import SimpleTemplateResponse
@@ -30,11 +32,31 @@ class Receipt(SimpleTemplateResponse):
 def pay(request: HttpRequest, payment: int) -> Receipt:
     """The effect is a row."""
     deaths.at("before the effect")
+    effect(payment)
+    deaths.at("after the effect")
+    time.sleep(seconds(request))
+    return Receipt(payment)
+
+
+@ratelimit(bucket="financial")
+async def apay(request: HttpRequest, payment: int) -> Receipt:
+    """The same, asynchronous."""
+    deaths.at("before the effect")
+    await sync_to_async(effect)(payment)
+    deaths.at("after the effect")
+    await asyncio.sleep(seconds(request))
+    return Receipt(payment)
+
+
+def effect(payment: int) -> None:
+    """Pay."""
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO effects (payment) VALUES (%s)", [payment])
-    deaths.at("after the effect")
-    time.sleep(float(request.headers.get("X-Seconds", "0")))
-    return Receipt(payment)
+
+
+def seconds(request: HttpRequest) -> float:
+    """How long the processor takes."""
+    return float(request.headers.get("X-Seconds", "0"))
 
 
 def effects(request: HttpRequest) -> JsonResponse:
@@ -44,4 +66,8 @@ def effects(request: HttpRequest) -> JsonResponse:
         return JsonResponse({str(payment): times for payment, times in cursor.fetchall()})
 
 
-urlpatterns = [path("pay/<int:payment>/", pay), path("effects/", effects)]
+urlpatterns = [
+    path("pay/<int:payment>/", pay),
+    path("apay/<int:payment>/", apay),
+    path("effects/", effects),
+]
