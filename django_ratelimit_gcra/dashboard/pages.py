@@ -58,7 +58,7 @@ def overview(desk: Desk) -> TemplateResponse:
     context = {
         "cards": cards,
         "enabled": desk.config.enabled,
-        "troubles": switches.troubles(),
+        "notices": switches.notices(),
         **_times(desk, what, "changelist"),
     }
     return desk.page("overview.html", "Rate limits", context)

@@ -13,7 +13,7 @@ from django.http import HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from django_ratelimit_gcra import overrides, runtime, shadow, switching
+from django_ratelimit_gcra import conf, overrides, runtime, shadow, switching
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
 from django_ratelimit_gcra.dashboard.effect import killed, predicted, refuses
 from django_ratelimit_gcra.dashboard.forms import KillForm, ReasonForm, SwitchForm
@@ -177,10 +177,12 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, ConfigurationError) else f"Nothing was changed: the database says {error}."
 
 
-def troubles() -> list[str]:
-    """What this process could not read of the switches, in sentences."""
+def notices() -> list[str]:
+    """What a reader should know of this process: switches that it can't read, and what is not recorded."""
     state = overrides.state()
     found = [f"Override {pk} can't be used, and what was in force stays: {why}" for pk, why in state.broken.items()]
     if state.failure is not None:
         found.append(f"The switches can't be read; the last good policy stays in force ({state.failure}).")
+    if not conf.RECORD.value():
+        found.append(f"Nothing is recorded: {conf.RECORD.name} is false.")
     return found

@@ -87,7 +87,8 @@ def visit(browser: Browser) -> Iterator[Visit]:
             page.goto(f"/admin/login/?next={place}")
             page.fill("#id_username", name)
             page.fill("#id_password", name)
-            page.click("input[type=submit]")
+            with page.expect_navigation(url=lambda url: "/admin/login/" not in url):
+                page.click("input[type=submit]")
             return page
 
         yield signed_in

@@ -59,7 +59,9 @@
   const later = (within) => within.querySelectorAll("[data-rl-later]").forEach(async (part) => {
     try {
       const found = (await page(part.dataset.rlLater)).getElementById("rl-later");
-      if (found) part.replaceChildren(...found.childNodes);
+      if (!found) return;
+      part.replaceChildren(...found.childNodes);
+      part.removeAttribute("data-rl-later");
     } catch { /* the link stays */ }
   });
   later(root);

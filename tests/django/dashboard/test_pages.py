@@ -9,6 +9,7 @@ from django.test import Client
 
 from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.models import DecisionMinute
+from django_ratelimit_gcra.recording import recorder
 from ratelimit_core import RequestInfo
 from tests.django.dashboard.conftest import PLACE, Staff
 from tests.django.switches import TENTH, switch
@@ -151,19 +152,18 @@ def test_what_the_kill_switch_does_is_said_everywhere(staff: Staff, settings: An
     assert "The kill switch is on" in text(staff(), PLACE)
 
 
-def test_real_traffic_is_shown(staff: Staff, settings: Any) -> None:
-    from django_ratelimit_gcra.recording import recorder
-
-    runtime.use_sinks(recorder)
-    try:
-        for _ in range(12):
-            runtime.limiter().admit(RequestInfo(peer="198.51.100.7"), "read", route="search/")
-        recorder.flush()
-    finally:
-        runtime.use_sinks()
+def test_real_traffic_is_shown(staff: Staff) -> None:
+    for _ in range(12):
+        runtime.limiter().admit(RequestInfo(peer="198.51.100.7"), "read", route="search/")
+    recorder.flush()
     page = text(staff("view_identities"), READ)
     assert "ip:198.51.100.7" in page
     assert "search/" in page
+
+
+def test_that_nothing_is_recorded_is_said(staff: Staff, settings: Any) -> None:
+    settings.RATE_LIMIT_RECORD = False
+    assert "Nothing is recorded: RATE_LIMIT_RECORD is false." in text(staff(), PLACE)
 
 
 # --- how it is made
