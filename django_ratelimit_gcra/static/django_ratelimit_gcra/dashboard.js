@@ -3,7 +3,7 @@
 (() => {
   const root = document.getElementById("rl");
   if (!root) return;
-  const LEAST_MS = 5000;
+  const LEAST_MS = 1000 * Number(root.dataset.rlEvery);
   const said = document.getElementById("rl-said");
   let paused = false;
   let timer = 0;
