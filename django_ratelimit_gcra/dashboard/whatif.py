@@ -16,6 +16,7 @@ from django_ratelimit_gcra import shadow
 from django_ratelimit_gcra.dashboard.charts import Frame, Line, Mark, curve
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
 from django_ratelimit_gcra.dashboard.forms import WhatIfForm
+from django_ratelimit_gcra.dashboard.legible import brief
 from django_ratelimit_gcra.dashboard.quotas import QuotasForm
 from django_ratelimit_gcra.dashboard.scales import percent
 from django_ratelimit_gcra.shadow import WhatIf
@@ -131,9 +132,10 @@ def _suggested(desk: Desk, asked: Asked) -> dict[str, object]:
     if found is None:
         return {}
     cut = found.worst_before - found.worst_after
+    worst = brief(found.worst) if desk.may(Right.IDENTITIES) else "the worst one"
     sentence = (
         f"{found.quota} touches {found.touched:,} of {found.identities:,} recorded identities: fewer than 0.1 %, loops "
-        f"set aside. Of the worst one's {found.worst_before:,} requests it refuses {cut:,}."
+        f"set aside. Of {found.worst_before:,} requests by {worst} it refuses {cut:,}."
     )
     quotas = QuotasForm.written((found.quota, *asked.quotas[1:]))
     return {"suggested": sentence, "suggested_url": desk.url("what_if", asked.bucket, **quotas)}

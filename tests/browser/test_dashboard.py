@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DASHBOARD, Sites, Visit, screenshot
 from tests.sites import Site
 
+pytestmark = pytest.mark.timeout(300)  # a machine that does something else as well
 READ = f"{DASHBOARD}bucket/read/"
 SLOW_MS = 30_000
 PAGES = {
@@ -76,14 +77,13 @@ def test_the_sentence_of_readiness_comes_after_the_page(sites: Sites, visit: Vis
 
 
 def test_what_happens_is_seen_without_a_reload(sites: Sites, visit: Visit) -> None:
-    site = sites("empty")
+    site = sites("empty", PART="watched")
     page = visit(site)
     page.evaluate("window.stayed = true")
     card = page.locator("[aria-labelledby=rl-read]")
-    expect(card).to_contain_text("Nothing recorded")
+    expect(card.locator(".rl-is-would")).to_have_count(0)
     assert ask(site, 12) == [200] * 12
     expect(card.locator(".rl-is-would dd").first).to_contain_text("%")
-    expect(card).not_to_contain_text("Nothing recorded")
     assert page.evaluate("window.stayed")
 
 
@@ -208,8 +208,9 @@ def test_who_may_only_look_sees_nobody_and_no_switch(sites: Sites, visit: Visit)
 @pytest.mark.parametrize("size", ["empty", "small", "fortnight"])
 def test_every_page_fits_its_window(size: str, scheme: str, sites: Sites, visit: Visit) -> None:
     page = visit(sites(size), color_scheme=scheme, viewport={"width": 1360, "height": 900})
-    pages = {**PAGES, "buckets": f"{DASHBOARD}?span={'14d' if size == 'fortnight' else '1h'}"}
-    for name, place in pages.items():
+    full = size == "fortnight"
+    pages = {**PAGES, "buckets": f"{DASHBOARD}?span={'14d' if full else '1h'}"}
+    for name, place in pages.items() if full else [(name, pages[name]) for name in ("buckets", "bucket", "what-if")]:
         page.goto(place)
         expect(page.locator("#rl [data-rl-later]")).to_have_count(0)
         screenshot(page, f"{size}-{name}-{scheme}")
