@@ -56,10 +56,10 @@ class LastingForm(forms.Form):
         return None if chosen is None else datetime.now(UTC) + chosen[1]
 
 
-class KillForm(LastingForm):
+class KillForm(LastingForm, ReasonForm):
     """For how long nothing is limited, and why."""
 
-    reason = reason_field()
+    field_order = ("lasts", "reason")
 
 
 class WhatIfForm(QuotasForm):

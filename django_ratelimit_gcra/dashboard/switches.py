@@ -90,7 +90,9 @@ def _beneath(desk: Desk, name: str) -> Policy:
 
 def kill(desk: Desk) -> HttpResponseBase:
     """The kill switch."""
-    form = KillForm(desk.request.POST if desk.request.method == "POST" else None)
+    posted = desk.request.POST if desk.request.method == "POST" else None
+    kills = desk.config.enabled if posted is None else posted.get("act") == "kill"
+    form = KillForm(posted) if kills else ReasonForm(posted)
     if form.is_bound:
         desk.demand(Right.SWITCH)
         if form.is_valid() and _killed(desk, form):
@@ -107,10 +109,11 @@ def kill(desk: Desk) -> HttpResponseBase:
     return desk.page("kill.html", "Kill switch", context)
 
 
-def _killed(desk: Desk, form: KillForm) -> bool:
-    on = desk.request.POST.get("act") == "kill"
+def _killed(desk: Desk, form: ReasonForm) -> bool:
+    on = isinstance(form, KillForm)
+    expires = form.expires() if isinstance(form, KillForm) else None
     try:
-        switching.kill(on, form.cleaned_data["reason"], desk.who, desk.user, form.expires() if on else None)
+        switching.kill(on, form.cleaned_data["reason"], desk.who, desk.user, expires)
     except (ConfigurationError, Error) as error:
         form.add_error(None, _said(error))
         return False

@@ -12,6 +12,7 @@ from django_ratelimit_gcra import overrides
 from django_ratelimit_gcra.models import PolicyOverride
 from ratelimit_core import Mode
 from ratelimit_core.config import Source
+from tests import databases
 from tests.django.dashboard.conftest import PLACE, Staff
 from tests.django.switches import ENFORCE, WHY, held, mode, row, switch
 
@@ -106,6 +107,13 @@ def test_a_switch_can_end_by_itself(staff: Staff) -> None:
 def test_what_can_not_be_is_said(staff: Staff, changes: dict[str, str], said: str) -> None:
     page = shown(staff("switch_policy"), **changes)
     assert said in page
+    assert 'value="apply"' not in page
+
+
+def test_a_burst_that_some_view_would_never_fit_is_said_before_it_is_applied(staff: Staff, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.django.dashboard.urls"
+    page = shown(staff("switch_policy"), burst_0="1")
+    assert "never fits into bucket &#x27;read&#x27;" in page
     assert 'value="apply"' not in page
 
 
@@ -204,6 +212,25 @@ def test_a_row_that_can_not_be_used_is_said_to_be_one(staff: Staff) -> None:
     client = staff()
     assert "can&#x27;t be read" in client.get(f"{PLACE}history/").content.decode()
     assert "can&#x27;t be used, and what was in force stays" in client.get(PLACE).content.decode()
+
+
+def test_switches_that_can_not_be_read_are_said_to_be_so(staff: Staff, tmp_path: Any) -> None:
+    client = staff()
+    empty = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "empty.sqlite3")}
+    with databases.unmigrated(empty):
+        assert not overrides.refresh()
+    assert "The switches can&#x27;t be read; the last good policy stays in force" in client.get(PLACE).content.decode()
+    assert overrides.refresh()
+
+
+def test_a_kill_switch_that_somebody_else_moved_meanwhile_is_said(staff: Staff) -> None:
+    """And what was chosen for it still counts: a page that is out of date never kills for good."""
+    client = staff("switch_policy", "weaken_policy")
+    assert "it is off already" in client.post(f"{PLACE}kill/", {"act": "revive", "reason": WHY}).content.decode()
+    row("", mode="off")
+    overrides.refresh()
+    assert client.post(f"{PLACE}kill/", {"act": "kill", "reason": WHY, "lasts": "15m"}).status_code == 302
+    assert PolicyOverride.objects.latest("pk").expires is not None
 
 
 def test_a_bucket_s_page_has_its_own_history(staff: Staff) -> None:
