@@ -177,7 +177,10 @@ def tell() -> bool:
     """Adopt what was just written here, and tell the processes that share the Redis; False where that can't be done."""
     _watch.refresh()
     store = runtime.limiter().store
-    return not isinstance(store, Signalling) or store.signal(keys.policy(runtime.base_config().namespace))
+    if not isinstance(store, Signalling) or store.signal(keys.policy(runtime.base_config().namespace)):
+        return True
+    _log.warning("Redis can't be told of a changed policy: other processes may notice in %d s only.", _UNTOLD_S)
+    return False
 
 
 def alias() -> str:

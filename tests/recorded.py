@@ -1,6 +1,7 @@
 """Recorded traffic of any length, the same each time, for the dashboard's tests, screenshots and benchmark.
 
-`TESTPROJECT_DB=... python -m tests.recorded small|fortnight` writes it into a database of the testproject.
+`TESTPROJECT_DB=... python -m tests.recorded empty|small|fortnight` writes it, and some staff, into the testproject's
+database.
 """
 
 from __future__ import annotations
@@ -11,16 +12,23 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import django
+
+from tests.foreign_texts import NASTY
 
 if TYPE_CHECKING:
     from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 
-Row = TypeVar("Row")
 MINUTE = timedelta(minutes=1)
+DAY, THINNED = 24 * 60, 20
 LOOP, SCRAPER = "user:666", "ip:203.0.113.99"
+STAFF = {
+    "nobody": (),
+    "viewer": ("view_dashboard",),
+    "switcher": ("view_dashboard", "view_identities", "switch_policy"),
+}
 # bucket: routes, requests a minute at noon, the share that is refused, whether that is enforced
 TRAFFIC = {
     "auth_bootstrap": (("login/", "api/token/"), 40, 0.002, False),
@@ -30,16 +38,17 @@ TRAFFIC = {
 }
 
 
-def write(minutes: int, until: datetime | None = None, routes: int = 0, seed: int = 7) -> int:
-    """So many minutes of every bucket until now, on `routes` further routes each; returns how many rows."""
+def write(minutes: int, until: datetime | None = None, seed: int = 7) -> int:
+    """So many minutes of every bucket until now, all of the last day, then one in twenty; returns how many rows."""
     from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 
     end = (until or datetime.now(UTC)).replace(second=0, microsecond=0) + MINUTE
     lots = random.Random(seed)
-    counted = _minutes(lots, end, minutes, routes)
-    rows = sum(len(DecisionMinute.objects.bulk_create(some)) for some in _some(counted))
-    named = _identities(lots, end, min(minutes, 7 * 24 * 60))
-    return rows + sum(len(IdentityMinute.objects.bulk_create(some)) for some in _some(named))
+    counted = list(_minutes(lots, end, minutes))
+    DecisionMinute.objects.bulk_create(counted, batch_size=1_000)
+    named = list(_identities(lots, end, min(minutes, 7 * 24 * 60)))
+    IdentityMinute.objects.bulk_create(named, batch_size=1_000)
+    return len(counted) + len(named)
 
 
 def write_samples(identities: int, hours: int, share: float = 1.0, bucket: str = "read") -> None:
@@ -62,17 +71,18 @@ def write_samples(identities: int, hours: int, share: float = 1.0, bucket: str =
         ArrivalSample.objects.create(minute=minute, bucket=bucket, share=share, arrivals=number, data=pack(visits))
 
 
-def _minutes(lots: random.Random, end: datetime, minutes: int, routes: int) -> Iterator[DecisionMinute]:
+def _minutes(lots: random.Random, end: datetime, minutes: int) -> Iterator[DecisionMinute]:
     from django_ratelimit_gcra.models import DecisionMinute
 
     for bucket, (own, noon, share, enforced) in TRAFFIC.items():
-        for back in range(minutes):
+        for back in _backwards(minutes):
+            weight = 1 if back < DAY else THINNED
             minute = end - (back + 1) * MINUTE
             day = 0.55 + 0.45 * math.sin((minute.hour * 60 + minute.minute) / 1440 * 2 * math.pi - math.pi / 2)
             storm = 12 if back % 2_000 in range(300, 380) else 1
-            for route in (*own, *(f"more/{number}/" for number in range(routes))):
-                requests = int(noon * day * lots.uniform(0.7, 1.3) / len(own))
-                refused = sum(lots.random() < share * storm for _ in range(min(requests, 400)))
+            for route in own:
+                requests = int(noon * day * lots.uniform(0.7, 1.3) / len(own)) * weight
+                refused = sum(lots.random() < share * storm for _ in range(min(requests, 4_000)))
                 yield DecisionMinute(
                     minute=minute,
                     bucket=bucket,
@@ -91,7 +101,7 @@ def _identities(lots: random.Random, end: datetime, minutes: int) -> Iterator[Id
     from django_ratelimit_gcra.models import IdentityMinute
 
     for bucket, (own, _, _, enforced) in TRAFFIC.items():
-        for back in range(0, minutes, 3):
+        for back in range(0, minutes, 5):
             people = (LOOP, f"user:{lots.randrange(1, 400)}") if bucket == "read" else (f"user:{lots.randrange(90)}",)
             for identity in (*people, *((SCRAPER,) if back % 30 < 9 else ())):
                 refused = lots.randrange(20, 50) if identity == LOOP else lots.randrange(1, 5)
@@ -106,28 +116,47 @@ def _identities(lots: random.Random, end: datetime, minutes: int) -> Iterator[Id
                 )
 
 
-def _some(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == 5_000:
-            yield batch
-            batch = []
-    yield batch
+def _backwards(minutes: int) -> Iterator[int]:
+    yield from range(min(minutes, DAY))
+    yield from range(DAY, minutes, THINNED)
 
 
 def _hash(number: int) -> bytes:
     return blake2b(str(number).encode(), digest_size=8).digest()
 
 
+def people() -> None:
+    """Staff with little to say; the password is the name."""
+    from django.contrib.auth.models import Permission, User
+
+    for name, codenames in STAFF.items():
+        user = User.objects.create_user(name, password=name, is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+
+
 def main(size: str) -> None:
     django.setup()
+    people()
     if size == "small":
         write(20)
         write_samples(30, 1)
-    else:
-        write(14 * 24 * 60)
-        write_samples(1_204, 48)
+        write_foreign()
+    elif size == "fortnight":
+        write(14 * DAY)
+        write_samples(1_204, 30)
+
+
+def write_foreign() -> None:
+    """Whoever sends requests can spell their name."""
+    from django_ratelimit_gcra.models import IdentityMinute
+    from django_ratelimit_gcra.recording.names import bounded, storable
+
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    for text in NASTY:
+        name = storable(bounded(f"key:{text}"))
+        IdentityMinute.objects.create(
+            minute=minute, bucket="read", identity=name, route=name, requests=9, would_block=8
+        )
 
 
 if __name__ == "__main__":

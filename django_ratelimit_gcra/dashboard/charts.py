@@ -17,6 +17,7 @@ from django_ratelimit_gcra.dashboard.scales import Tick, count_ticks, log_positi
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 22
 _WIDEST_BAR = 28.0
 _LEAST_SEEN = 2.0
+_LARGE = 720
 
 
 class Layer(NamedTuple):
@@ -94,7 +95,8 @@ def curve(frame: Frame, lines: Sequence[Line], marks: Iterable[Mark] = (), axis:
 
 def _figure(frame: Frame, inner: SafeString, named: Sequence[Layer | Line]) -> SafeString:
     return format_html(
-        '<figure class="rl-chart"><svg viewBox="0 0 {0} {1}" role="img" aria-labelledby="{2}-title {2}-desc">'
+        '<figure class="rl-chart"><svg class="{7}" viewBox="0 0 {0} {1}" role="img" '
+        'aria-labelledby="{2}-title {2}-desc">'
         '<title id="{2}-title">{3}</title><desc id="{2}-desc">{4}</desc>{5}</svg><figcaption>{6}</figcaption></figure>',
         frame.width,
         frame.height,
@@ -103,6 +105,7 @@ def _figure(frame: Frame, inner: SafeString, named: Sequence[Layer | Line]) -> S
         legible(frame.desc),
         inner,
         format_html_join("", '<span class="rl-key rl-{}">{}</span>', [(one.look, legible(one.name)) for one in named]),
+        "rl-large" if frame.width > _LARGE else "rl-small",
     )
 
 

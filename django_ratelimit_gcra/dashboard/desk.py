@@ -77,6 +77,7 @@ class Desk(NamedTuple):
             **self.site.each_context(self.request),
             "title": title,
             "app_label": APP,
+            "enabled": self.config.enabled,
             "home": self.url("changelist"),
             "pages": [(name, self.url(page)) for page, name, right in _PAGES if right is None or self.may(right)],
             "rights": {right.name.lower(): self.may(right) for right in Right},

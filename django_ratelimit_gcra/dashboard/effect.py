@@ -1,6 +1,6 @@
 """What a switch would do, told from the recorded arrivals: before it is made, and to whoever makes it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from django_ratelimit_gcra.dashboard.scales import percent
 from django_ratelimit_gcra.dashboard.standing import mode_words
 from django_ratelimit_gcra.dashboard.whatif import label
 from django_ratelimit_gcra.shadow import WhatIf
+from django_ratelimit_gcra.shadow.causes import counted
 from ratelimit_core.buckets import Mode
 from ratelimit_core.config import Policy
 
@@ -43,6 +44,21 @@ def sentences(before: Policy, after: Policy, earlier: WhatIf, found: WhatIf) -> 
         yield f"With the present quotas it is {_counts(earlier)}."
     if refuses(after) and not refuses(before) and found.touched:
         yield f"That is {percent(found.touched / found.identities)} of the identities."
+
+
+def killed(refusing: Sequence[str], protected: Sequence[str], blocked: int) -> Iterator[str]:
+    """What the kill switch would do; `blocked` requests were refused in the last 24 hours."""
+    if not refusing:
+        yield "No bucket refuses anybody at present."
+        return
+    yield f"Nobody is refused any more by {named(refusing)}: {counted(blocked, 'request')} in the last 24 hours."
+    if protected:
+        yield f"Without protection: {named(protected)}. Two payments could be made at once, or the same one twice."
+
+
+def named(names: Sequence[str]) -> str:
+    """`read, write and financial`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def refuses(policy: Policy) -> bool:

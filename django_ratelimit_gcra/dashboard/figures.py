@@ -33,10 +33,7 @@ def _figures(report: BucketReport) -> Iterator[Figure]:
     waits = (report.wait_p50_s, report.wait_p95_s)
     yield Figure("Retry-After", seconds(waits[0]), f"95 %: {seconds(waits[1])}" if waits[1] is not None else "")
     yield Figure(
-        "Degraded",
-        percent(_share(report.degraded, report.requests)),
-        "decided without the store",
-        "blocked" if report.degraded else "",
+        "Degraded", percent(_share(report.degraded, report.requests)), look="blocked" if report.degraded else ""
     )
     if report.replayed:
         yield Figure("Replayed", f"{report.replayed:,}", "an earlier answer, again")

@@ -9,6 +9,7 @@ from django import forms
 from django_ratelimit_gcra.dashboard.quotas import QuotasForm
 from django_ratelimit_gcra.layers import described
 from django_ratelimit_gcra.switching import LONGEST_REASON
+from ratelimit_core import Bucket
 from ratelimit_core.buckets import Mode
 from ratelimit_core.config import Override, Policy
 
@@ -55,28 +56,44 @@ class LastingForm(forms.Form):
         return None if chosen is None else datetime.now(UTC) + chosen[1]
 
 
-class KillForm(LastingForm):
+class KillForm(LastingForm, ReasonForm):
     """For how long nothing is limited, and why."""
 
-    reason = reason_field()
+    field_order = ("lasts", "reason")
+
+
+class WhatIfForm(QuotasForm):
+    """Rates and bursts to try, and on how much of what was recorded."""
+
+    hours = forms.TypedChoiceField(
+        coerce=int, label="On the last", choices=[(1, "hour"), (6, "6 hours"), (24, "24 hours"), (48, "48 hours")]
+    )
+
+    def __init__(self, bucket: Bucket, data: Mapping[str, Any]) -> None:
+        super().__init__(bucket, {"hours": 24, **{name: data[name] for name in data}})
+        self.order_fields([name for name in self.fields if name != "hours"])
+
+    def length(self) -> timedelta:
+        """How far back to look."""
+        return timedelta(hours=self.cleaned_data["hours"])
 
 
 class SwitchForm(LastingForm, QuotasForm):
-    """Mode, share, rates and bursts, filled with what is in force. The reason is asked for when it is applied."""
+    """Mode, share, rates and bursts, filled with what is in force."""
 
     mode = forms.ChoiceField(choices=_MODES)
     canary_percent = forms.FloatField(
         required=False, min_value=0, max_value=100, label="Share in percent", help_text="with canary only"
     )
 
-    def __init__(self, policy: Policy, data: Mapping[str, Any] | None, *, applied: bool) -> None:
+    def __init__(self, policy: Policy, data: Mapping[str, Any] | None) -> None:
         bucket = policy.bucket
-        present = {"mode": policy.mode, "canary_percent": f"{bucket.canary_percent:g}"}
+        present = {"mode": policy.mode, "canary_percent": f"{bucket.canary_percent:g}" if bucket.canary_percent else ""}
         given = None if data is None else {**present, **{name: data[name] for name in data}}
         super().__init__(bucket, given, initial={**present, **QuotasForm.written(bucket.quotas)})
         self._policy = policy
         self.fields["reason"] = reason_field()
-        self.fields["reason"].required = applied
+        self.fields["reason"].required = False  # the effect is shown without one
         quotas = [name for name in self.fields if name.startswith(("rate_", "burst_"))]
         self.order_fields(["mode", "canary_percent", *quotas, "lasts", "reason"])
 

@@ -13,10 +13,10 @@ def legible(text: object, most: int = 500) -> str:
     page. Escaping for HTML is somebody else's business.
     """
     whole = str(text)
-    kept = whole if len(whole) <= most else f"{whole[: most - 1]}\u2026"
-    if kept.isascii() and kept.isprintable():
-        return kept
-    return "".join(_shown(character) for character in kept)
+    shown = whole[: most + 1]
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(map(_shown, shown))
+    return shown if len(shown) <= most else f"{shown[: most - 1]}\u2026"
 
 
 def brief(text: object) -> str:

@@ -1,8 +1,10 @@
 """The pages to look at: all buckets, one bucket, one identity's time line."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
+from django.core.cache import cache
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -18,6 +20,10 @@ from django_ratelimit_gcra.dashboard.spans import Span
 from django_ratelimit_gcra.dashboard.standing import Standing, standing
 from ratelimit_core.buckets import Mode
 
+_OBSERVED = (Mode.SHADOW, Mode.CANARY)
+_REMEMBERED_S = 300
+_LONGEST_NAME = 200
+
 
 class Card(NamedTuple):
     """One bucket in the list of all."""
@@ -26,8 +32,8 @@ class Card(NamedTuple):
     figures: list[Figure]
     chart: SafeString
     sentence: str
-    readiness: shadow.Readiness | None
     url: str
+    readiness_url: str | None
 
 
 class Asked(NamedTuple):
@@ -52,7 +58,7 @@ def overview(desk: Desk) -> TemplateResponse:
     context = {
         "cards": cards,
         "enabled": desk.config.enabled,
-        "troubles": switches.troubles(),
+        "notices": switches.notices(),
         **_times(desk, what, "changelist"),
     }
     return desk.page("overview.html", "Rate limits", context)
@@ -61,14 +67,14 @@ def overview(desk: Desk) -> TemplateResponse:
 def _card(desk: Desk, name: str, what: Asked) -> Card:
     policy = desk.config.policies[name]
     report = shadow.report(name, what.since, what.until, what.span.points)
-    frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), height=150)
+    frame = Frame(f"chart-{name}", f"Requests to {name}", described(report.series), width=480, height=140)
     return Card(
         standing(policy, conf.sources(), runtime.layers()),
         figures(report),
         traffic(frame, report.series, what.since, what.until),
         report.sentence if report.looks_like else "",
-        shadow.readiness(name, desk.config) if policy.mode is Mode.SHADOW and not what.live else None,
         desk.url("bucket", name, span=what.span.name),
+        desk.url("readiness", name) if policy.mode in _OBSERVED else None,
     )
 
 
@@ -84,7 +90,7 @@ def bucket(desk: Desk, name: str) -> TemplateResponse:
         "chart": traffic(frame, report.series, what.since, what.until),
         "identities": report.identities if desk.may(Right.IDENTITIES) else None,
         "identity_url": desk.url("identity", name, span=what.span.name),
-        "readiness": shadow.readiness(name, desk.config) if policy.mode is Mode.SHADOW and not what.live else None,
+        "readiness_url": desk.url("readiness", name) if policy.mode in _OBSERVED else None,
         "history": switches.entries(desk, switches.of_bucket(name)),
         "links": {page: desk.url(page, name) for page in ("what_if", "switch", "report")},
         **_times(desk, what, "bucket", name),
@@ -92,13 +98,25 @@ def bucket(desk: Desk, name: str) -> TemplateResponse:
     return desk.page("bucket.html", f"Bucket {name}", context)
 
 
+def readiness(desk: Desk, name: str) -> TemplateResponse:
+    """Whether the bucket can be enforced; a replay of two days takes its time, so the answer is kept for a while."""
+    policy = desk.policy(name)
+    key = f"ratelimit-readiness-{sha256(repr((desk.config.namespace, policy)).encode()).hexdigest()}"
+    found = cache.get(key)
+    if found is None:
+        found = tuple(shadow.readiness(name, desk.config))
+        cache.set(key, found, _REMEMBERED_S)
+    context = {"bucket": name, "readiness": shadow.Readiness(*found), "bucket_url": desk.url("bucket", name)}
+    return desk.page("readiness.html", f"Is {name} ready?", context)
+
+
 def identity(desk: Desk, name: str) -> TemplateResponse:
     """When one identity was refused."""
     desk.demand(Right.IDENTITIES)
     desk.policy(name)
     who = desk.request.GET.get("identity", "")
-    if not who:
-        raise Http404("Nobody is named.")
+    if not 0 < len(who) <= _LONGEST_NAME:
+        raise Http404("Nobody is named, or nobody who could have been recorded.")
     what = asked(desk.request)
     series = shadow.timeline(name, who, what.since, what.until, what.span.points)
     frame = Frame("chart-identity", f"Requests of {brief(who)} to {name}", described(series), width=960, height=240)

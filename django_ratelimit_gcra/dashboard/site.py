@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 
-from django_ratelimit_gcra.dashboard import pages, switches, whatif
+from django_ratelimit_gcra.dashboard import livestate, pages, switches, whatif
 from django_ratelimit_gcra.dashboard.desk import PREFIX, Desk, Right
 from django_ratelimit_gcra.decorators import exempt
 from django_ratelimit_gcra.models import Dashboard
@@ -26,7 +26,10 @@ _PAGES: tuple[tuple[str, str, Page], ...] = (
     ("bucket/<str:name>/identity/", "identity", pages.identity),
     ("bucket/<str:name>/report.csv", "report", pages.report),
     ("bucket/<str:name>/what-if/", "what_if", whatif.page),
+    ("bucket/<str:name>/advice/", "advice", whatif.advice),
+    ("bucket/<str:name>/readiness/", "readiness", pages.readiness),
     ("bucket/<str:name>/switch/", "switch", switches.switch),
+    ("live/", "live", livestate.page),
     ("kill/", "kill", switches.kill),
     ("history/", "history", switches.history),
     ("history/<int:pk>/undo/", "undo", switches.undo),

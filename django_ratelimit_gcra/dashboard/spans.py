@@ -9,12 +9,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Span(NamedTuple):
-    """How far back, and how wide a bar is: bars end on round times, so that they keep still while time goes on."""
+    """How far back, how wide a bar is, and how often a page that shows it is brought up to date.
+
+    Bars end on round times, so that they keep still while time goes on.
+    """
 
     name: str
     words: str
     length: timedelta
     bar: timedelta
+    every_s: int
 
     @property
     def points(self) -> int:
@@ -30,10 +34,10 @@ class Span(NamedTuple):
 
 
 SPANS = (
-    Span("1h", "1 hour", timedelta(hours=1), timedelta(minutes=1)),
-    Span("24h", "24 hours", timedelta(hours=24), timedelta(minutes=20)),
-    Span("7d", "7 days", timedelta(days=7), timedelta(hours=2)),
-    Span("14d", "14 days", timedelta(days=14), timedelta(hours=4)),
+    Span("1h", "1 hour", timedelta(hours=1), timedelta(minutes=1), 5),
+    Span("24h", "24 hours", timedelta(hours=24), timedelta(minutes=20), 15),
+    Span("7d", "7 days", timedelta(days=7), timedelta(hours=2), 60),
+    Span("14d", "14 days", timedelta(days=14), timedelta(hours=4), 60),
 )
 _BY_NAME = {span.name: span for span in SPANS}
 

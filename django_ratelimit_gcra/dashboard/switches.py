@@ -4,7 +4,6 @@ What may be switched, and by whom, is decided in `switching`; a change is applie
 """
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import NamedTuple
 
 from django.contrib import messages
@@ -14,11 +13,11 @@ from django.http import HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from django_ratelimit_gcra import overrides, runtime, shadow, switching
+from django_ratelimit_gcra import conf, overrides, runtime, shadow, switching
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
-from django_ratelimit_gcra.dashboard.effect import predicted, refuses
+from django_ratelimit_gcra.dashboard.effect import killed, predicted, refuses
 from django_ratelimit_gcra.dashboard.forms import KillForm, ReasonForm, SwitchForm
-from django_ratelimit_gcra.dashboard.whatif import KEPT
+from django_ratelimit_gcra.dashboard.whatif import LATELY
 from django_ratelimit_gcra.layers import aware, described, read_override
 from django_ratelimit_gcra.models import PolicyOverride
 from django_ratelimit_gcra.weakening import protects, weakens
@@ -42,7 +41,7 @@ def switch(desk: Desk, name: str) -> HttpResponseBase:
     desk.demand(Right.SWITCH)
     policy, request = _beneath(desk, name), desk.request
     applied = request.method == "POST" and request.POST.get("act") == "apply"
-    form = SwitchForm(policy, request.POST or request.GET or None, applied=applied)
+    form = SwitchForm(policy, request.POST or request.GET or None)
     context: dict[str, object] = {"form": form, "policy": policy, "bucket_url": desk.url("bucket", name)}
     if form.is_bound and form.is_valid():
         if applied and request.POST.get("shown") == form.words() and _made(desk, name, form):
@@ -54,6 +53,9 @@ def switch(desk: Desk, name: str) -> HttpResponseBase:
 def _made(desk: Desk, name: str, form: SwitchForm) -> bool:
     """Whether it was done; else the form says why not."""
     reason, change = form.cleaned_data["reason"], form.change()
+    if not reason:
+        form.add_error("reason", "Say why.")
+        return False
     try:
         row = switching.switch(name, change, reason, desk.who, desk.user, form.expires())
     except (ConfigurationError, Error) as error:
@@ -74,7 +76,7 @@ def _effect(desk: Desk, policy: Policy, form: SwitchForm) -> dict[str, object]:
     until = timezone.now()
     after = replace(config, enabled=True).policies[policy.bucket.name]
     return {
-        "effect": predicted(policy, after, until - KEPT, until),
+        "effect": predicted(policy, after, until - LATELY, until),
         "shown": form.words(),
         "forbidden": weakens(policy, change) and not desk.may(Right.WEAKEN),
     }
@@ -88,28 +90,30 @@ def _beneath(desk: Desk, name: str) -> Policy:
 
 def kill(desk: Desk) -> HttpResponseBase:
     """The kill switch."""
-    form = KillForm(desk.request.POST if desk.request.method == "POST" else None)
+    posted = desk.request.POST if desk.request.method == "POST" else None
+    kills = desk.config.enabled if posted is None else posted.get("act") == "kill"
+    form = KillForm(posted) if kills else ReasonForm(posted)
     if form.is_bound:
         desk.demand(Right.SWITCH)
         if form.is_valid() and _killed(desk, form):
             return HttpResponseRedirect(desk.url("kill"))
-    policies = replace(desk.config, enabled=True).policies.values()
+    refusing = [policy.bucket for policy in replace(desk.config, enabled=True).policies.values() if refuses(policy)]
+    shielded = [bucket.name for bucket in refusing if protects(bucket)]
     context = {
         "form": form,
-        "enabled": desk.config.enabled,
         "held": switching.kill_switch_held(),
-        "refusing": [policy.bucket.name for policy in policies if refuses(policy)],
-        "protected": [policy.bucket.name for policy in policies if refuses(policy) and protects(policy.bucket)],
-        "blocked": _blocked(desk) if desk.config.enabled else 0,
+        "effect": killed([bucket.name for bucket in refusing], shielded, _blocked(desk)) if desk.config.enabled else (),
+        "forbidden": bool(shielded) and desk.config.enabled and desk.may(Right.SWITCH) and not desk.may(Right.WEAKEN),
         "layers": [layer for layer in runtime.layers() if not layer.bucket],
     }
     return desk.page("kill.html", "Kill switch", context)
 
 
-def _killed(desk: Desk, form: KillForm) -> bool:
-    on = desk.request.POST.get("act") == "kill"
+def _killed(desk: Desk, form: ReasonForm) -> bool:
+    on = isinstance(form, KillForm)
+    expires = form.expires() if isinstance(form, KillForm) else None
     try:
-        switching.kill(on, form.cleaned_data["reason"], desk.who, desk.user, form.expires() if on else None)
+        switching.kill(on, form.cleaned_data["reason"], desk.who, desk.user, expires)
     except (ConfigurationError, Error) as error:
         form.add_error(None, _said(error))
         return False
@@ -120,7 +124,7 @@ def _killed(desk: Desk, form: KillForm) -> bool:
 def _blocked(desk: Desk) -> int:
     """How many requests were refused in the last 24 hours."""
     until = timezone.now()
-    reports = (shadow.report(name, until - timedelta(hours=24), until, 1, 0) for name in desk.config.policies)
+    reports = (shadow.report(name, until - LATELY, until, 1, 0) for name in desk.config.policies)
     return sum(report.blocked for report in reports)
 
 
@@ -176,10 +180,12 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, ConfigurationError) else f"Nothing was changed: the database says {error}."
 
 
-def troubles() -> list[str]:
-    """What this process could not read of the switches, in sentences."""
+def notices() -> list[str]:
+    """What a reader should know of this process: switches that it can't read, and what is not recorded."""
     state = overrides.state()
     found = [f"Override {pk} can't be used, and what was in force stays: {why}" for pk, why in state.broken.items()]
     if state.failure is not None:
         found.append(f"The switches can't be read; the last good policy stays in force ({state.failure}).")
+    if not conf.RECORD.value():
+        found.append(f"Nothing is recorded: {conf.RECORD.name} is false.")
     return found

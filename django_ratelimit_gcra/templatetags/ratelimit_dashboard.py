@@ -8,3 +8,9 @@ register = template.Library()
 register.filter("legible", legible.legible)
 register.filter("brief", legible.brief)
 register.filter("percent", scales.percent)
+
+
+@register.filter
+def number(value: int) -> str:
+    """With a comma for each thousand, as in the sentences."""
+    return f"{value:,}"

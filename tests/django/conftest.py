@@ -14,7 +14,8 @@ from testproject import samples
 def _no_overrides() -> Iterator[None]:
     """What one test switched is no other test's policy: rows are rolled back, memory is not."""
     yield
-    if overrides.state().layers or overrides.state().broken:
+    state = overrides.state()
+    if state.layers or state.broken or state.failure:
         overrides.forget()
 
 

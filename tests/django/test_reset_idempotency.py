@@ -17,6 +17,8 @@ from ratelimit_core.answers import Result
 from ratelimit_core.testing import ManualClock
 from tests.django import payments
 
+pytestmark = pytest.mark.django_db
+
 ALICE = Identity.user(42)
 PRINT = "f" * 64
 RELEASE = ("--release", "--reason", "the processor knows nothing of it")

@@ -9,7 +9,7 @@ from django.core.management import BaseCommand, CommandError
 
 from django_ratelimit_gcra import live, overrides, runtime
 from django_ratelimit_gcra.management import who
-from ratelimit_core import Decision, Identity, Limiter, Verdict, keys
+from ratelimit_core import Decision, Identity, Limiter, StoreError, Verdict, keys
 from ratelimit_core.buckets import Identify
 
 
@@ -33,10 +33,17 @@ class Command(BaseCommand):
         self.stdout.write(f"identity: {identity}")
         degraded = [self._explain(limiter, identity, name, options["scope"]).degraded for name in names]
         if limiter.config.enabled and not any(degraded):
-            for line in _held(live.live(identity)):
-                self.stdout.write(line)
+            self._search(identity)
         if any(degraded):
             raise CommandError("the store can't be reached: the numbers above are this process's own, or unknown")
+
+    def _search(self, identity: Identity) -> None:
+        try:
+            found = live.live(identity)
+        except StoreError as error:
+            raise CommandError(f"leases and records can't be searched for ({error})") from error
+        for line in _held(found):
+            self.stdout.write(line)
 
     def _explain(self, limiter: Limiter, identity: Identity, name: str, scope: str | None) -> Decision:
         bucket = limiter.config.policy(name).bucket
@@ -78,10 +85,10 @@ def _held(found: live.Live) -> Iterator[str]:
     for lease in found.leases:
         last_us = max(holder.deadline_us for holder in lease.holders) - found.now_us
         where = f"lease{' in shadow' if lease.shadow else ''} on {lease.route}"
-        yield f"\n{where}: held {len(lease.holders)} times, unless renewed until in {_seconds(last_us)}"
+        yield f"\n{where}: {len(lease.holders)} held, for {_seconds(last_us)} unless renewed"
         yield f"  key: {lease.key}"
     for claim in found.claims:
-        ages = f"since {_seconds(found.now_us - claim.since_us)}, until in {_seconds(claim.until_us - found.now_us)}"
+        ages = f"since {_seconds(found.now_us - claim.since_us)}, for {_seconds(claim.until_us - found.now_us)} more"
         yield f"\nrecord{' in shadow' if claim.shadow else ''} {claim.name}: {claim.state} {ages}"
         yield f"  key: {claim.key}"
     if not found.complete:

@@ -3,13 +3,13 @@
 (() => {
   const root = document.getElementById("rl");
   if (!root) return;
-  const LEAST_MS = 5000;
+  const LEAST_MS = 1000 * Number(root.dataset.rlEvery);
   const said = document.getElementById("rl-said");
   let paused = false;
   let timer = 0;
 
-  const page = async (url, signal) => {
-    const response = await fetch(url, { credentials: "same-origin", signal });
+  const page = async (url, options) => {
+    const response = await fetch(url, { credentials: "same-origin", ...options });
     if (response.redirected) throw new Error("You are signed out: load the page again.");
     if (!response.ok) throw new Error(`Updates are interrupted (${response.status}); they are tried again.`);
     return new DOMParser().parseFromString(await response.text(), "text/html");
@@ -55,6 +55,17 @@
     timer = window.setTimeout(update, LEAST_MS);
   }
 
+  // What takes the server a while is fetched into the page after it; without this a link leads there.
+  const later = (within) => within.querySelectorAll("[data-rl-later]").forEach(async (part) => {
+    try {
+      const found = (await page(part.dataset.rlLater)).getElementById("rl-later");
+      if (!found) return;
+      part.replaceChildren(...found.childNodes);
+      part.removeAttribute("data-rl-later");
+    } catch { /* the link stays */ }
+  });
+  later(root);
+
   for (const form of root.querySelectorAll("form[data-rl-auto]")) {
     let typing = 0;
     let asking = null;
@@ -64,17 +75,17 @@
         if (!form.checkValidity()) return;
         asking?.abort();
         asking = new AbortController();
-        const url = new URL(form.action || window.location.href);
-        url.search = new URLSearchParams(new FormData(form)).toString();
+        const url = new URL(window.location.href);
+        const posts = form.method === "post";
+        if (!posts) url.search = new URLSearchParams(new FormData(form)).toString();
         try {
-          const found = await page(url, asking.signal);
+          const found = await page(url, { signal: asking.signal, ...(posts && { method: "POST", body: new FormData(form) }) });
           const part = document.getElementById(form.dataset.rlAuto);
           const fresh = found.getElementById(form.dataset.rlAuto);
           if (fresh) part.replaceChildren(...fresh.childNodes);
-          window.history.replaceState(null, "", url);
-        } catch (error) {
-          if (error.name !== "AbortError") form.submit();
-        }
+          later(part);
+          if (!posts) window.history.replaceState(null, "", url);
+        } catch { /* the button is still there */ }
       }, 300);
     });
   }

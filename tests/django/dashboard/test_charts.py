@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ratelimit_gcra.dashboard.charts import Frame, Layer, Line, Mark, bars, curve
-from tests.django.dashboard.texts import NASTY
+from tests.foreign_texts import NASTY
 
 SINCE = datetime(2026, 3, 1, 9, 7, tzinfo=UTC)
 FRAME = Frame("read", "Requests to read", "Highest 40 a minute")

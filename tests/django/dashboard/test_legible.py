@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_ratelimit_gcra.dashboard.legible import brief, legible
-from tests.django.dashboard.texts import NASTY
+from tests.foreign_texts import NASTY
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_what_would_act_is_shown_as_its_code(text: str) -> None:
     shown = legible(text)
     assert {unicodedata.category(one) for one in shown} & {"Cc", "Cf", "Cs"} == set()
-    assert len(shown) <= 500 * len("\\u{10ffff}")
+    assert len(shown) <= 500
     shown.encode()
 
 
@@ -29,6 +29,6 @@ def test_a_table_has_room_for_little() -> None:
     assert brief("x" * 200).endswith("x\u2026")
 
 
-@given(st.text(max_size=100))
+@given(st.text(max_size=50))
 def test_nothing_is_lost_of_a_short_text(text: str) -> None:
     assert len(legible(text)) >= len(text)
