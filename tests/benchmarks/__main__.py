@@ -6,12 +6,13 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import admit, dashboard, shields
+from tests.benchmarks import admit, dashboard, records, shields
 from tests.benchmarks.measure import Line, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
     "admit": admit.run,
     "dashboard": dashboard.run,
+    "records": records.run,
     "shields": shields.run,
 }
 
