@@ -23,8 +23,11 @@ from tests.postgres import PostgresServer
 from tests.servers import RedisServer, ServerUnderTest
 from tests.sites import Site
 
+pytestmark = pytest.mark.timeout(300)  # servers that start, several times over
+
 PROMISE_S = 2.0
 BOUND_S = 5 * PROMISE_S  # a busy machine is no fault of ours
+PATIENT = "?deadline_ms=20000"  # nor that its Redis answers late
 WORKERS = 3
 READ = "/samples/plain/"
 BUCKETS = json.dumps({"read": {"quota": "60/m", "burst": 10}})
@@ -132,6 +135,11 @@ def enforced(found: Found) -> bool:
     return found.status == 429 and found.headers.get("x-ratelimit-limit") == "1"
 
 
+def strict(found: Found) -> bool:
+    """The policy of `enforced`, also for whoever has not yet spent the one unit with this process."""
+    return found.headers.get("x-ratelimit-limit") == "1" and found.headers.get("x-ratelimit-remaining") == "0"
+
+
 def observed(found: Found) -> bool:
     return found.status == 200 and found.headers.get("x-ratelimit-limit") == "10"
 
@@ -152,7 +160,7 @@ def shared_fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     with ExitStack() as stack:
         store = "memory://"
         if request.param == "redis":
-            store = stack.enter_context(RedisServer(place)).url
+            store = stack.enter_context(RedisServer(place)).url + PATIENT
         yield Fleet(stack, place, migrated(str(place / "database" / "site.sqlite3")), store)
 
 
@@ -202,7 +210,7 @@ def test_a_broken_row_changes_nothing_and_stops_no_later_switch(fleet: Fleet) ->
         "INSERT INTO django_ratelimit_gcra_policyoverride (bucket, mode, quotas, reason, by, created, undone_by, "
         "undone_reason) VALUES ('read', 'enfroce', '[]', 'a typo', 'SQL', datetime(), '', '')"
     )
-    fleet.stays(enforced)
+    fleet.stays(strict)
     fleet.switch("read", "off")
     fleet.follows(off)
 
@@ -212,9 +220,11 @@ def test_without_its_sqlite_database_the_last_good_policy_stays(fleet: Fleet) ->
     fleet.follows(enforced)
     folder = Path(fleet.env["TESTPROJECT_DB"]).parent
     away = folder.rename(folder.with_name("away"))
-    fleet.stays(enforced)
-    assert fleet.run("read", "off", "--reason=x").returncode == 1
-    away.rename(folder)
+    try:
+        fleet.stays(strict)
+        assert "the database can't be used" in fleet.run("read", "off", "--reason=x").stderr
+    finally:
+        away.rename(folder)
     fleet.switch("read", "off")
     fleet.follows(off)
 
@@ -223,7 +233,7 @@ def test_without_its_postgresql_server_the_last_good_policy_stays(
     place: tuple[ExitStack, Path], redis_server: ServerUnderTest
 ) -> None:
     postgres = place[0].enter_context(PostgresServer())
-    fleet = Fleet(*place, migrated(postgres.url), redis_server.url)
+    fleet = Fleet(*place, migrated(postgres.url), redis_server.url + PATIENT)
     fleet.switch("read", "enforce", "--quota=1/h:1")
     fleet.follows(enforced)
     postgres.stop()
@@ -231,7 +241,7 @@ def test_without_its_postgresql_server_the_last_good_policy_stays(
     assert "the database can't be used, and nothing was changed" in failed.stderr
     with redis_server.client() as client:
         client.set("ratelimit:policy", "somebody has everybody look")
-    fleet.stays(enforced)
+    fleet.stays(strict)
 
 
 @pytest.mark.parametrize("store", ["memory", "redis"])
@@ -239,7 +249,7 @@ def test_workers_that_never_met_a_request_follow_too_also_forked_ones(
     place: tuple[ExitStack, Path], store: str, redis_server: ServerUnderTest
 ) -> None:
     """What begins to look with its first request answers that one by an old policy."""
-    url = redis_server.url if store == "redis" else "memory://"
+    url = redis_server.url + PATIENT if store == "redis" else "memory://"
     fleet = Fleet(*place, migrated(str(place[1] / "site.sqlite3")), url, "--preload")
     fleet.switch("read", "off")
     Event().wait(2 * PROMISE_S)
@@ -258,7 +268,7 @@ def test_a_process_that_starts_enforces_what_was_switched_before(fleet: Fleet, p
 def test_a_canary_enforces_for_the_same_tenth_on_every_server_and_a_larger_share_keeps_them(
     place: tuple[ExitStack, Path], redis_server: ServerUnderTest
 ) -> None:
-    fleet = Fleet(*place, migrated(str(place[1] / "site.sqlite3")), redis_server.url)
+    fleet = Fleet(*place, migrated(str(place[1] / "site.sqlite3")), redis_server.url + PATIENT)
     fleet.switch("read", "canary", "--percent=10", "--quota=1/d:1")
     fleet.follows(lambda found: found.headers.get("x-ratelimit-limit") == "1")
     tenth = _refused(fleet)
@@ -269,7 +279,7 @@ def test_a_canary_enforces_for_the_same_tenth_on_every_server_and_a_larger_share
 
 
 def _addresses() -> list[str]:
-    return [f"198.51.100.{number}" for number in range(150)]
+    return [f"198.51.100.{number}" for number in range(60)]
 
 
 def _refused(fleet: Fleet) -> set[str]:
