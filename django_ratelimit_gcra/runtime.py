@@ -5,7 +5,6 @@ setting resets no budget. What was changed at run time (`adopt`) is laid over th
 ends by this process's own clock, whatever has become of the database meanwhile.
 """
 
-import math
 import os
 import time
 from collections.abc import Iterable
@@ -30,12 +29,12 @@ class _Runtime:
         self._layers = tuple(layers)
         self._base: tuple[Config, Limiter] | None = None
         self._limiter: Limiter | None = None
-        self._until_s = math.inf
+        self._until_s: float | None = None
         self._store: tuple[str, Store] | None = None
 
     def limiter(self) -> Limiter:
         limiter = self._limiter
-        if limiter is None or time.time() >= self._until_s:
+        if limiter is None or (self._until_s is not None and time.time() >= self._until_s):
             return self._build()
         return limiter
 
@@ -67,7 +66,7 @@ class _Runtime:
 
     def _build(self) -> Limiter:
         with self._lock:
-            if self._limiter is None or time.time() >= self._until_s:
+            if self._limiter is None or (self._until_s is not None and time.time() >= self._until_s):
                 self._limiter = self._made()
             return self._limiter
 
@@ -76,7 +75,7 @@ class _Runtime:
         config, limiter = self._founded()
         standing = self.layers()
         ends = [layer.expires.timestamp() for layer in standing if layer.expires is not None]
-        self._until_s = min(ends, default=math.inf)
+        self._until_s = min(ends, default=None)
         return limiter.using(laid_over(config, standing)) if standing else limiter
 
     def _founded(self) -> tuple[Config, Limiter]:
