@@ -5,6 +5,10 @@ environment, where `work` is called by hand. At the end of the process the work 
 
 uvicorn ends by the very signal that it was sent, and then nothing registered with `atexit` runs. So where a server
 listens to SIGTERM and a thread is started from the main one, as in an event loop, the threads hear of it first.
+
+No connection to the database is open while nothing is being done, and a fork waits until that is so: in a child an open
+one shows SQLite's write-ahead log as it was at the fork, for as long as it lives, and ends the parent's session at
+PostgreSQL when it is closed.
 """
 
 import atexit
@@ -18,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
-from django.db import close_old_connections, connections
+from django.db import connections
 
 from django_ratelimit_gcra.serving import in_test_environment
 
@@ -26,6 +30,7 @@ _log = logging.getLogger("django_ratelimit_gcra")
 _LAST_S = 5.0
 _HURRIED_S = 1.0
 _HURRY_S = 0.1
+_FORK_S = 1.0
 
 
 class Background:
@@ -83,14 +88,14 @@ class Background:
             self._wanted.wait(min(self._every_s, _HURRY_S) if self._hurrying else self._every_s)
             self._wanted.clear()
             hurrying = self._hurrying
-            self._work_once()
+            with self.busy:
+                self._work_once()
+                connections.close_all()
             if hurrying:
                 self._hurried.set()
-        connections.close_all()
 
     def _work_once(self) -> None:
         try:
-            close_old_connections()
             self._work()
             self._failing = False
         except Exception:  # noqa: BLE001  # nobody above could do anything about it: it is logged, and tried again
@@ -101,12 +106,12 @@ class Background:
                     exc_info=True,
                 )
             self._failing = True
-            connections.close_all()
 
     def begin_anew(self) -> None:
         """A child of a fork has no thread but its own, and its parent's locks may be held for ever."""
         self._thread = None
         self._lock = threading.Lock()
+        self.busy = threading.Lock()
         self._wanted = threading.Event()
         self._hurried = threading.Event()
         self._hurrying = False
@@ -137,12 +142,23 @@ def _end(found: "weakref.ref[Background]") -> None:
 
 
 _known: "weakref.WeakSet[Background]" = weakref.WeakSet()
+_paused = threading.local()
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    """Wait until no work is being done; a database that hangs must not keep a process from forking."""
+    _paused.locks = [one.busy for one in list(_known) if one.running and one.busy.acquire(timeout=_FORK_S)]
+
+
+def _in_parent() -> None:
+    for lock in _paused.locks:
+        lock.release()
+
+
+def _in_child() -> None:
     for background in _known:
         background.begin_anew()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

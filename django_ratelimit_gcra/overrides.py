@@ -10,9 +10,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from django.db import Error, connections, router
 from django.db.models import Q
@@ -21,7 +22,7 @@ from django.utils import timezone
 from django_ratelimit_gcra import runtime
 from django_ratelimit_gcra.background import Background
 from django_ratelimit_gcra.layers import Layer, read
-from ratelimit_core import ConfigurationError, keys
+from ratelimit_core import Config, ConfigurationError, keys
 
 _log = logging.getLogger("django_ratelimit_gcra")
 _EVERY_S = 1.0
@@ -53,10 +54,12 @@ class State(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The layers that the rows make, newest first, and by row why another can't be used."""
+    """The layers that the rows make, newest first, and by row why another can't be used; of which rows and settings."""
 
-    layers: tuple[Layer, ...]
-    broken: Mapping[int, str]
+    layers: tuple[Layer, ...] = ()
+    broken: Mapping[int, str] = MappingProxyType({})
+    rows: Sequence[Mapping[str, Any]] = ()
+    base: Config | None = None
 
 
 class _Watch:
@@ -132,7 +135,7 @@ class _Watch:
         self.failure = f"{type(error).__name__}: {error}"
 
 
-_watch = _Watch(Reading((), {}))
+_watch = _Watch(Reading())
 _background = Background("watch on policy overrides", _watch.look, _EVERY_S)
 
 
@@ -156,7 +159,7 @@ def refresh() -> bool:
 
 def forget() -> None:
     """As in a process that has read nothing yet: for tests, whose rows are rolled back."""
-    _watch.begin_anew(Reading((), {}))
+    _watch.begin_anew(Reading())
     runtime.adopt(())
 
 
@@ -194,18 +197,21 @@ def _load(known: Reading) -> Reading:
     """Read every row that stands. One that can't be used keeps the meaning that it had here before, if it had one."""
     from django_ratelimit_gcra.models import PolicyOverride
 
-    good, base = {layer.pk: layer for layer in known.layers}, runtime.base_config()
-    rows = PolicyOverride.objects.using(alias()).filter(undone=None)
-    standing = rows.filter(Q(expires=None) | Q(expires__gt=timezone.now())).order_by("-pk").values(*_COLUMNS)
+    base = runtime.base_config()
+    standing = Q(undone=None) & (Q(expires=None) | Q(expires__gt=timezone.now()))
+    rows = list(PolicyOverride.objects.using(alias()).filter(standing).order_by("-pk").values(*_COLUMNS))
+    if base is known.base and rows == known.rows:
+        return known  # it is read every second, and hardly ever changes
+    good = {layer.pk: layer for layer in known.layers}
     layers: list[Layer] = []
     broken: dict[int, str] = {}
-    for row in standing:
+    for row in rows:
         try:
             layers.append(read(row, base))
         except ConfigurationError as error:
             broken[row["pk"]] = str(error)
             layers += [good[row["pk"]]] if row["pk"] in good else []
-    return Reading(tuple(layers), broken)
+    return Reading(tuple(layers), broken, rows, base)
 
 
 def _mark() -> object:

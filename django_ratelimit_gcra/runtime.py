@@ -5,7 +5,6 @@ setting resets no budget. What was changed at run time (`adopt`) is laid over th
 ends by this process's own clock, whatever has become of the database meanwhile.
 """
 
-import math
 import os
 import time
 from collections.abc import Iterable
@@ -32,12 +31,12 @@ class _Runtime:
         self._told: tuple[Sink, ...] = ()
         self._base: tuple[Config, Limiter] | None = None
         self._limiter: Limiter | None = None
-        self._until_s = math.inf
+        self._until_s: float | None = None
         self._store: tuple[str, Store] | None = None
 
     def limiter(self) -> Limiter:
         limiter = self._limiter
-        if limiter is None or time.time() >= self._until_s:
+        if limiter is None or (self._until_s is not None and time.time() >= self._until_s):
             return self._build()
         return limiter
 
@@ -72,7 +71,7 @@ class _Runtime:
 
     def _build(self) -> Limiter:
         with self._lock:
-            if self._limiter is None or time.time() >= self._until_s:
+            if self._limiter is None or (self._until_s is not None and time.time() >= self._until_s):
                 self._limiter = self._made()
             return self._limiter
 
@@ -81,7 +80,7 @@ class _Runtime:
         config, limiter = self._founded()
         standing = self.layers()
         ends = [layer.expires.timestamp() for layer in standing if layer.expires is not None]
-        self._until_s = min(ends, default=math.inf)
+        self._until_s = min(ends, default=None)
         made = limiter.using(laid_over(config, standing)) if standing else limiter
         self.announce(made.config)
         return made

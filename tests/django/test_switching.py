@@ -116,6 +116,21 @@ def test_what_expired_or_never_was_can_not_be_undone() -> None:
         switching.undo(row.pk + 1, WHY, "me")
 
 
+class Rival:
+    """Somebody whose permissions are looked up while somebody else is faster."""
+
+    pk = None
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return bool(PolicyOverride.objects.update(undone=timezone.now()))
+
+
+def test_of_two_who_undo_the_same_change_one_is_told() -> None:
+    row = switch("read", ENFORCE)
+    with pytest.raises(ConfigurationError, match="somebody else has just undone it"):
+        switching.undo(row, WHY, "me", user=Rival())
+
+
 def test_a_row_that_can_not_be_used_can_be_undone() -> None:
     row = switch("read", ENFORCE)
     PolicyOverride.objects.update(bucket="gone")

@@ -69,7 +69,7 @@ def _overrides() -> dict[str, Any]:
     """What was changed at run time, newest first; what is wrong with other rows, and with reading them."""
     state = overrides.state()
     standing = [_layer(layer) for layer in state.layers]
-    return {"in_force": standing, "broken": state.broken, "failure": state.failure}
+    return {"in_force": standing, "broken": dict(state.broken), "failure": state.failure}
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
