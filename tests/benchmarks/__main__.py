@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks admit` or `shields`: what an admission costs, beside a floor measured in the same run."""
+"""`python -m tests.benchmarks admit`, `shields` or `sinks`: what an admission costs, beside a floor of the same run."""
 
 import argparse
 import json
@@ -6,10 +6,14 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import admit, shields
+from tests.benchmarks import admit, shields, sinks
 from tests.benchmarks.measure import Line, table
 
-BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {"admit": admit.run, "shields": shields.run}
+BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
+    "admit": admit.run,
+    "shields": shields.run,
+    "sinks": sinks.run,
+}
 
 
 def main() -> None:
