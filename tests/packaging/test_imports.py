@@ -13,9 +13,12 @@ PUBLIC = {
     "ratelimit_core": {
         *("Bucket", "Config", "Decision", "Identity", "Limiter", "Mode", "Quota"),
         *("RateLimited", "RequestInfo", "Verdict"),
+        *("DecisionEvent", "Event", "SettleEvent", "Sink", "StoreEvent"),
     },
     "ratelimit_core.stores": {"MemoryStore", "store_from_url"},
     "ratelimit_core.stores.redis": {"RedisStore"},
+    "ratelimit_core.metrics": {"PrometheusSink", "exposition"},
+    "ratelimit_core.logsink": {"LogSink"},
     "ratelimit_core.testing": {"ManualClock"},
     "django_ratelimit_gcra.decorators": {"exempt", "ratelimit"},
     "django_ratelimit_gcra.middleware": {"RateLimitMiddleware"},
@@ -47,7 +50,12 @@ def test_public_means_listed(module: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import ratelimit_core", "import ratelimit_core.stores", "import ratelimit_core.testing"],
+    [
+        "import ratelimit_core",
+        "import ratelimit_core.stores",
+        "import ratelimit_core.testing",
+        "import ratelimit_core.logsink",
+    ],
 )
 def test_the_core_brings_no_foreign_package(statement: str) -> None:
     assert brought_by(statement) == set()
