@@ -1,6 +1,6 @@
 """What was found and what follows from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -118,10 +118,10 @@ class Decision(NamedTuple):
 
     def tightest(self) -> QuotaState | None:
         """The quota with the least left; None where no store was asked."""
-        states = self.states() if self.rooms else ()
-        if len(states) <= 1:
-            return states[0] if states else None
-        return min(states, key=lambda state: (state.remaining, -state.reset_after_us))
+        if len(self.rooms) <= 1:
+            rooms, quotas = self.rooms, self.quotas
+            return _state(quotas[0], rooms[0], self.cost, self.charged, 0) if rooms else None
+        return min(self.states(), key=lambda state: (state.remaining, -state.reset_after_us))
 
 
 class Held(NamedTuple):
@@ -244,8 +244,10 @@ class RateLimited(RateLimitError):
         super().__init__(f"{self.decision.verdict} by bucket '{self.decision.bucket}'{hint}")
 
 
-def ruling(decisions: Iterable[Decision]) -> Decision:
+def ruling(decisions: Sequence[Decision]) -> Decision:
     """The decision that speaks for all: a refusal with the longest wait, else the least that is left."""
+    if len(decisions) == 1:
+        return decisions[0]
 
     def weight(decision: Decision) -> tuple[bool, int, float]:
         remaining = decision.remaining

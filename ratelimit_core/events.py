@@ -5,10 +5,9 @@ decision was taken, in threads and on event loops alike: a sink must not wait fo
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ratelimit_core.buckets import Mode
 from ratelimit_core.commands import Acquire, Command, Outcome, Peek, Renew, Reset, Resolve, Settle
@@ -28,18 +27,15 @@ class Layer(StrEnum):
 
 
 _LAYERS = {
-    Verdict.ALLOWED: Layer.NONE,
     Verdict.USER_REQUIRED: Layer.USER,
     Verdict.RATE_LIMITED: Layer.QUOTA,
     Verdict.COST_TOO_LARGE: Layer.QUOTA,
     Verdict.CONCURRENCY_LIMITED: Layer.LEASE,
     Verdict.STORE_DOWN: Layer.STORE,
 }
-_PASSES = (Verdict.ALLOWED, Verdict.REPLAY)
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionEvent:
+class DecisionEvent(NamedTuple):
     """One bucket's decision about one request.
 
     `layer` is what refused; REPLAY is the quota of answers that cost nothing else.
@@ -70,8 +66,7 @@ class DecisionEvent:
     claimed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SettleEvent:
+class SettleEvent(NamedTuple):
     """How one bucket's shield ended; `lost` says that its lease or claim was not held to the end.
 
     `observed` ones were in shadow and kept nobody from anything; `claimed` ones had an idempotency record.
@@ -86,8 +81,7 @@ class SettleEvent:
     claimed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvent:
+class StoreEvent(NamedTuple):
     """One call of the store: how long it took, and what went wrong (the kind of a StoreError), if anything did.
 
     `op` is one of OPS. A call whose caller was cancelled is not told of: nobody knows how it ended.
@@ -117,10 +111,10 @@ class Sink(Protocol):
 
 def events(admission: Admission, cost: int) -> Iterator[DecisionEvent]:
     """One event for each decision that this admission added."""
-    new = slice(admission.kept, None)
-    claimed = {held.bucket.name for held in admission.fresh_held if held.shield.claim is not None}
-    for decision, (_, scope, _) in zip(admission.decisions[new], admission.marks[new], strict=True):
-        yield _event(decision, scope, admission.route, cost, decision.bucket in claimed)
+    claimed = [held.bucket.name for held in admission.fresh_held if held.shield.claim is not None]
+    for place in range(admission.kept, len(admission.decisions)):
+        decision = admission.decisions[place]
+        yield _event(decision, admission.marks[place][1], admission.route, cost, decision.bucket in claimed)
 
 
 def endings(settled: Iterable[Settled], route: str | None) -> Iterator[SettleEvent]:
@@ -132,27 +126,28 @@ def endings(settled: Iterable[Settled], route: str | None) -> Iterator[SettleEve
 
 
 def _event(decision: Decision, scope: str | None, route: str | None, cost: int, claimed: bool) -> DecisionEvent:
-    blocked = decision.verdict not in _PASSES
+    verdict, enforced = decision.verdict, decision.enforced
+    blocked = verdict is not Verdict.ALLOWED and verdict is not Verdict.REPLAY
     tightest = decision.tightest()
     return DecisionEvent(
-        bucket=decision.bucket,
-        layer=_layer(decision),
-        verdict=decision.verdict,
-        mode=decision.mode,
-        enforced=decision.enforced,
-        allowed=decision.allowed,
-        blocked=blocked,
-        would_block=blocked and not decision.enforced,
-        degraded=decision.degraded,
-        identity=str(decision.identity or ""),
-        route=route,
-        cost=cost,
-        limit=None if tightest is None else tightest.burst,
-        remaining=None if tightest is None else tightest.remaining,
-        wait_us=decision.wait_us,
-        now_us=decision.now_us,
-        scope=scope,
-        claimed=claimed,
+        decision.bucket,
+        Layer.NONE if verdict is Verdict.ALLOWED else _layer(decision),
+        verdict,
+        decision.mode,
+        enforced,
+        decision.allowed,
+        blocked,
+        blocked and not enforced,
+        decision.degraded,
+        str(decision.identity or ""),
+        route,
+        cost,
+        None if tightest is None else tightest.burst,
+        None if tightest is None else tightest.remaining,
+        decision.wait_us,
+        decision.now_us,
+        scope,
+        claimed,
     )
 
 

@@ -16,7 +16,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from ratelimit_core.commands import Outcome
@@ -81,28 +80,27 @@ class LogSink:
     def __call__(self, event: Event, /) -> None:
         if isinstance(event, DecisionEvent):
             if event.blocked:
-                kind = _WOULD_BLOCK if event.would_block else _REFUSED
-                self._write(kind, event.bucket, partial(_decision, event))
+                self._write(_WOULD_BLOCK if event.would_block else _REFUSED, event.bucket, event)
         elif isinstance(event, StoreEvent):
             if event.error is not None:
-                self._write(_STORE, event.error, partial(_call, event))
+                self._write(_STORE, event.error, event)
         elif isinstance(event, SettleEvent) and not event.observed:
             if event.lost:
-                self._write(_LOST, event.bucket, partial(_ending, event))
+                self._write(_LOST, event.bucket, event)
             if event.claimed and event.outcome is Outcome.UNKNOWN:
-                self._write(_UNKNOWN, event.bucket, partial(_ending, event))
+                self._write(_UNKNOWN, event.bucket, event)
 
     def begin_anew(self) -> None:
         """A child of a fork: its parent's lock may be held for ever."""
         self._lock = threading.Lock()
 
-    def _write(self, kind: _Kind, of: str, fields: Callable[[], Fields]) -> None:
+    def _write(self, kind: _Kind, of: str, event: Event) -> None:
         if not self._logger.isEnabledFor(kind.level):
             return
         left_out = self._turn((kind.name, of))
         if left_out is None:
             return
-        said: Fields = {"kind": kind.name, **fields(), "left_out": left_out}
+        said: Fields = {"kind": kind.name, **_fields(event), "left_out": left_out}
         if not self._identities:
             said = {name: value for name, value in said.items() if name not in ("identity", "scope")}
         self._logger.log(kind.level, kind.message, json.dumps(said), extra={"ratelimit": said})
@@ -111,7 +109,9 @@ class LogSink:
         """How many lines were left out since the last, if there is room for another one now."""
         now_ns = self._monotonic_ns()
         with self._lock:
-            window = self._windows.setdefault(of, _Window(now_ns))
+            window = self._windows.get(of)
+            if window is None:
+                window = self._windows[of] = _Window(now_ns)
             if now_ns - window.started_ns >= self._interval_ns:
                 window.started_ns, window.written = now_ns, 0
             if window.written >= self._most:
@@ -122,7 +122,17 @@ class LogSink:
             return left_out
 
 
-def _decision(event: DecisionEvent) -> Fields:
+def _fields(event: Event) -> Fields:
+    if isinstance(event, StoreEvent):
+        return {"op": event.op, "error": event.error, "seconds": event.seconds}
+    if isinstance(event, SettleEvent):
+        return {
+            "bucket": event.bucket,
+            "identity": _safe(event.identity),
+            "route": _safe(event.route),
+            "outcome": event.outcome.name.lower(),
+            "lost": event.lost,
+        }
     return {
         "bucket": event.bucket,
         "verdict": event.verdict.value,
@@ -137,20 +147,6 @@ def _decision(event: DecisionEvent) -> Fields:
         "limit": event.limit,
         "wait_s": event.wait_us / 1_000_000,
     }
-
-
-def _ending(event: SettleEvent) -> Fields:
-    return {
-        "bucket": event.bucket,
-        "identity": _safe(event.identity),
-        "route": _safe(event.route),
-        "outcome": event.outcome.name.lower(),
-        "lost": event.lost,
-    }
-
-
-def _call(event: StoreEvent) -> Fields:
-    return {"op": event.op, "error": event.error, "seconds": event.seconds}
 
 
 def _safe(text: str | None) -> str | None:

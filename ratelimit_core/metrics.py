@@ -39,6 +39,7 @@ class _Series(NamedTuple):
     wait: _Observe
     degraded: _Inc
     leased: bool
+    shielded: bool
 
 
 class _Metrics:
@@ -87,6 +88,7 @@ class _Metrics:
             self.waits.labels(bucket).observe,
             self.degraded.labels(bucket, store_down).inc,
             policy is not None and policy.bucket.concurrency is not None,
+            policy is None or policy.bucket.shielded,
         )
 
     def announce(self, policies: Iterable[Policy]) -> None:
@@ -146,24 +148,26 @@ class PrometheusSink:
         series.requests[event.enforced][event.blocked]()
         if event.degraded:
             series.degraded()
+        if event.blocked and event.wait_us:
+            series.wait(seconds(event.wait_us))
+        if series.shielded:
+            self._shielded(series, event)
+
+    def _shielded(self, series: _Series, event: DecisionEvent) -> None:
+        """What became of lease and record; of the record only if it was asked for in earnest."""
+        metrics, verdict = self._metrics, event.verdict
         if series.leased:
-            blocked = self._metrics.route(event.route)  # at 0 from the route's first request on
+            blocked = metrics.route(event.route)  # at 0 from the route's first request on
             if verdict is Verdict.CONCURRENCY_LIMITED:
                 blocked()
-        if event.wait_us and event.blocked:
-            series.wait(seconds(event.wait_us))
-        if event.enforced and (event.claimed or verdict in known.LOOKUPS):
-            self._looked_up(event)
-
-    def _looked_up(self, event: DecisionEvent) -> None:
-        """An idempotency record was asked for, in earnest."""
-        metrics = self._metrics
+        if not event.enforced:
+            return
         if event.claimed:
             metrics.misses()
-            return
-        metrics.idempotency[known.LOOKUPS[event.verdict]]()
-        if event.verdict is Verdict.REPLAY:
-            metrics.hits()
+        elif verdict in known.LOOKUPS:
+            metrics.idempotency[known.LOOKUPS[verdict]]()
+            if verdict is Verdict.REPLAY:
+                metrics.hits()
 
     def _ended(self, event: SettleEvent) -> None:
         if event.observed:

@@ -24,9 +24,9 @@ class TimedStore:
         try:
             reply = self._store.execute(command)
         except StoreError as error:
-            self._tell(_event(command, started_ns, error.kind))
+            self._told(command, started_ns, error.kind)
             raise
-        self._tell(_event(command, started_ns))
+        self._told(command, started_ns)
         return reply
 
     async def aexecute(self, command: Command, /) -> Reply:
@@ -35,10 +35,14 @@ class TimedStore:
         try:
             reply = await self._store.aexecute(command)
         except StoreError as error:
-            self._tell(_event(command, started_ns, error.kind))
+            self._told(command, started_ns, error.kind)
             raise
-        self._tell(_event(command, started_ns))
+        self._told(command, started_ns)
         return reply
+
+    def _told(self, command: Command, started_ns: int, error: str | None = None) -> None:
+        seconds = (time.perf_counter_ns() - started_ns) / 1_000_000_000
+        self._tell(StoreEvent(OPS[type(command)], seconds, error))
 
     def describe(self) -> dict[str, object]:
         """What the store says of itself."""
@@ -51,7 +55,3 @@ class TimedStore:
     async def aclose(self) -> None:
         """Close the store's connections, those of the running loop included."""
         await self._store.aclose()
-
-
-def _event(command: Command, started_ns: int, error: str | None = None) -> StoreEvent:
-    return StoreEvent(OPS[type(command)], (time.perf_counter_ns() - started_ns) / 1_000_000_000, error)

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import admit, dashboard, records, shields
+from tests.benchmarks import admit, dashboard, records, shields, sinks
 from tests.benchmarks.measure import Line, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
     "dashboard": dashboard.run,
     "records": records.run,
     "shields": shields.run,
+    "sinks": sinks.run,
 }
 
 

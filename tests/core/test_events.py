@@ -1,7 +1,5 @@
 """What sinks are told."""
 
-from dataclasses import FrozenInstanceError, asdict
-
 import pytest
 
 from ratelimit_core import Bucket, Config, DecisionEvent, Identity, Limiter, Mode, RequestInfo, StoreError, Verdict
@@ -28,7 +26,7 @@ def told(*replies: Reply | StoreError) -> tuple[Limiter, RecordingSink]:
 def test_an_event_says_everything_about_a_decision() -> None:
     limiter, sink = told((NOW_US, -1_500_000))
     limiter.admit(ALICE, "read", cost=2, route="/bookings/<int:pk>/")
-    assert [asdict(event) for event in sink.events] == [
+    assert [event._asdict() for event in sink.events] == [
         {
             "bucket": "read",
             "layer": Layer.QUOTA,
@@ -99,7 +97,7 @@ def test_an_event_can_not_be_changed() -> None:
     seen: list[Event] = []
     limiter = Limiter(Config(buckets=BUCKETS), ScriptedStore([(NOW_US, 0)]), sinks=[seen.append])
     limiter.admit(ALICE, "read")
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         seen[-1].bucket = "other"  # type: ignore[misc, union-attr]  # on purpose
 
 

@@ -13,10 +13,13 @@ PUBLIC = {
     "ratelimit_core": {
         *("Bucket", "Config", "Decision", "Identity", "Limiter", "Mode", "Quota"),
         *("RateLimited", "RequestInfo", "Verdict"),
+        *("DecisionEvent", "Event", "SettleEvent", "Sink", "StoreEvent"),
     },
     "ratelimit_core.simulate": {"Arrival", "Replayed", "Suggestion", "curve", "replay", "smallest_burst", "suggest"},
     "ratelimit_core.stores": {"MemoryStore", "store_from_url"},
     "ratelimit_core.stores.redis": {"RedisStore"},
+    "ratelimit_core.metrics": {"PrometheusSink", "exposition"},
+    "ratelimit_core.logsink": {"LogSink"},
     "ratelimit_core.testing": {"ManualClock"},
     "django_ratelimit_gcra.decorators": {"exempt", "ratelimit"},
     "django_ratelimit_gcra.middleware": {"RateLimitMiddleware"},
@@ -55,6 +58,7 @@ def test_public_means_listed(module: str) -> None:
         "import ratelimit_core.simulate.__main__",
         "import ratelimit_core.stores",
         "import ratelimit_core.testing",
+        "import ratelimit_core.logsink",
     ],
 )
 def test_the_core_brings_no_foreign_package(statement: str) -> None:
