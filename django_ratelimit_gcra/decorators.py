@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View as ClassView
 
-from django_ratelimit_gcra.captures import rendered, renders_itself, result_of, status_of, when_known
+from django_ratelimit_gcra.captures import is_failure, rendered, renders_itself, result_of, when_known
 from django_ratelimit_gcra.labels import (
     Charged,
     Cost,
@@ -124,7 +124,7 @@ class _Call(NamedTuple):
 
     def note(self, error: BaseException) -> None:
         """An exception that is no answer leaves the outcome in doubt."""
-        self.state.raised = self.state.raised or status_of(error) is None
+        self.state.raised = self.state.raised or is_failure(error)
 
     def take(self) -> bool:
         """Look after the labels that are left; whether nobody is there to write the headers and to settle."""
