@@ -101,6 +101,8 @@ def _copied(base: Any, limit: int) -> IO[bytes]:
         copy.write(chunk)
         if copy.tell() > limit:
             copy.close()
+            if stream.seekable():  # an ASGI server's: a bucket that only observes lets the view read it
+                stream.seek(0)
             raise _TooLarge
         if isinstance(copy, BytesIO) and copy.tell() > _IN_MEMORY:
             copy = _in_file(base, copy)

@@ -256,6 +256,14 @@ def test_a_body_of_unannounced_length_is_measured(rf: RequestFactory) -> None:
     assert wish(read, bucket(max_body=10)) == {"idempotency_key": None, "too_large": True}
 
 
+@pytest.mark.parametrize("size", [11, 200_000])
+def test_a_body_that_is_too_large_is_whole_for_a_view_that_runs_all_the_same(rf: RequestFactory, size: int) -> None:
+    """A bucket that only observes refuses nobody."""
+    request = unannounced(rf, size)
+    assert "too_large" in wish(request, bucket(max_body=10))
+    assert len(request.read()) == size
+
+
 def test_a_form_that_was_read_is_measured_by_its_files(rf: RequestFactory) -> None:
     request = rf.post("/", {"a": SimpleUploadedFile("a", b"x" * 11)})
     assert len(request.FILES) == 1
