@@ -208,14 +208,18 @@ async def _apass(call: _Call) -> Any:
     demands = call.demands()
     if call.keeps_rows(demands):
         raise ImproperlyConfigured(f"{call.view!r}: a bucket with record='database' needs a view that is not async")
-    refusal = await aenter(call.request, demands)
     if not first:
-        return await call.run() if refusal is None else refusal
+        return await _aadmitted(call, demands)
     async with aheld(call.state):
-        response = await call.run() if refusal is None else refusal
+        response = await _aadmitted(call, demands)
         if call.holds() and renders_itself(response):
             await sync_to_async(rendered)(response)
     return await aleave(call.state, response)
+
+
+async def _aadmitted(call: _Call, demands: list[Demand]) -> Any:
+    refusal = await aenter(call.request, demands)
+    return await call.run() if refusal is None else refusal
 
 
 def _call(view: View, labels: tuple[Label, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
