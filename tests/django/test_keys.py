@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.test.client import encode_multipart
@@ -290,6 +291,24 @@ def reading(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         return get_response(request)
 
     return middleware
+
+
+class Counting(MemoryFileUploadHandler):
+    """An upload handler that sends files elsewhere."""
+
+    sent: ClassVar[list[str]] = []
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        self.sent.append(args[1])
+        super().new_file(*args, **kwargs)
+
+
+def test_a_sites_own_upload_handlers_see_a_file_once(browser: Client, settings: Any) -> None:
+    """A fingerprint is no reason to scan a file for viruses, or to send it to a bucket, a second time."""
+    settings.FILE_UPLOAD_HANDLERS = [f"{__name__}.Counting"]
+    Counting.sent.clear()
+    assert browser.post("/reads/", **multipart("one", "a")).json()["files"] == ["cv"]
+    assert len(Counting.sent) == 1
 
 
 def test_a_middleware_may_read_the_body_first(browser: Client, settings: Any) -> None:
