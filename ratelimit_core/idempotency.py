@@ -21,9 +21,9 @@ def read_key(text: str) -> str | None:
     a client's tries would name another record than on the others.
     """
     text = text.strip(" \t")
-    if len(parts := text.split(",")) > 1 and len({part.strip(" \t") for part in parts}) == 1:
-        return None
     quoted = _QUOTED.fullmatch(text)
+    if not quoted and len(parts := text.split(",")) > 1 and len({part.strip(" \t") for part in parts}) == 1:
+        return None
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
     return key if _VISIBLE.fullmatch(key) and (quoted or not key.startswith('"')) else None
 
