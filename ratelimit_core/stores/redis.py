@@ -30,6 +30,7 @@ from ratelimit_core.commands import Command, Reply
 from ratelimit_core.errors import ConfigurationError, StoreError
 from ratelimit_core.identity import Identity
 from ratelimit_core.stores import urls
+from ratelimit_core.stores.arrears import Arrears
 from ratelimit_core.stores.line import Line
 from ratelimit_core.stores.sight import Sight
 from ratelimit_core.stores.turns import Deadline, LoopTurns, Turns
@@ -86,9 +87,17 @@ class RedisStore:
         self._turns = Turns(self._size, self._connection, self._breaker, self._turn_us)
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._breaker.on_open(self._wake_loops)
+        self._arrears = Arrears(self._execute)
 
     def execute(self, command: Command, /) -> Reply:
-        """Carry out one command from a thread; raises StoreError."""
+        """Carry out one command from a thread; raises StoreError. A settlement that fails is said again later."""
+        try:
+            return self._execute(command)
+        except StoreError as error:
+            self._arrears.owe(command, error)
+            raise
+
+    def _execute(self, command: Command) -> Reply:
         self._breaker.check()
         call = self._call(command)
         connection = self._turns.take()
@@ -106,7 +115,14 @@ class RedisStore:
             self._turns.give(connection, answered=reply is not None)
 
     async def aexecute(self, command: Command, /) -> Reply:
-        """Carry out one command from an event loop; raises StoreError."""
+        """The same from an event loop."""
+        try:
+            return await self._aexecute(command)
+        except StoreError as error:
+            self._arrears.owe(command, error)
+            raise
+
+    async def _aexecute(self, command: Command) -> Reply:
         self._breaker.check()
         call = self._call(command)
         turns = await self._loop_turns()

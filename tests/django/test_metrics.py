@@ -17,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from django_ratelimit_gcra import checks, metricchecks, runtime
 from django_ratelimit_gcra.layers import Layer
-from django_ratelimit_gcra.recording import Recorder
 from django_ratelimit_gcra.sinks import announce, default_sinks
 from django_ratelimit_gcra.views import metrics
 from ratelimit_core import Config, ConfigurationError, Event, Mode
