@@ -112,8 +112,11 @@ class Limiter:
         if not admission.held:
             return True
         self._release(admission, prior)
-        settling = arun(flow.settle(admission, result, prior), self._asked, self._local)
-        return self._ended(await finish(settling), admission)
+
+        async def settling() -> bool:  # told of as well, for a task that is cancelled again and again
+            return self._ended(await arun(flow.settle(admission, result, prior), self._asked, self._local), admission)
+
+        return await finish(settling())
 
     def still_held(self, admission: Admission) -> bool:
         """Whether everything that an admission holds is still its own, as far as this process can know.
