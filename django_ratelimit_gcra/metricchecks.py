@@ -1,6 +1,6 @@
 """What `checks` says about metrics.
 
-ratelimit.E015  an address for metrics that are off
+ratelimit.E017  an address for metrics that are off
 ratelimit.W008  the metrics of one of several processes
 """
 
@@ -27,7 +27,7 @@ def of_views() -> Iterator[CheckMessage]:
                 f"The view at {route.place} shows metrics, but RATE_LIMIT_METRICS is off: it answers 404.",
                 hint="Set RATE_LIMIT_METRICS = True, or take the address out of the URL conf.",
                 obj=route.name,
-                id="ratelimit.E015",
+                id="ratelimit.E017",
             )
 
 

@@ -264,7 +264,7 @@ def of_urls(settings: Any, *views: Any) -> list[CheckMessage]:
     urls = ModuleType("urls_of_one_test")
     urls.urlpatterns = [path(f"{number}/", view) for number, view in enumerate(views)]  # type: ignore[attr-defined]
     settings.ROOT_URLCONF = urls
-    return [one for one in checks.check_views(None) if str(one.id) == "ratelimit.E015"]
+    return [one for one in checks.check_views(None) if str(one.id) == "ratelimit.E017"]
 
 
 def wrapped(request: HttpRequest, inner: Any = metrics) -> HttpResponse:
