@@ -6,11 +6,9 @@ around the application the two are one admission, and the middleware adds the he
 Without the middleware the dependency adds them itself: to what the endpoint returns, a `Response` of its own
 included, and to the HTTPExceptions that it, or a dependency after this one, raises. FastAPI shows a dependency neither
 of the two, so the route's endpoint is wrapped when the first request comes through, and the dependency is a generator.
-Out of its reach are the answers that other exception handlers make: 422 for what doesn't validate, those of your own
-exception classes, and the 500 of an error nobody handles.
-A bucket with idempotency needs the middleware, which records the answer. A lease needs none; it is then given back
-when FastAPI ends its dependencies, which is after the response was sent; with the middleware, or with
-`Depends(..., scope="function")`, before.
+Out of its reach are the answers that other exception handlers make: 422, those of your own exception classes, 500.
+A bucket with idempotency needs the middleware, which records the answer. A lease needs none; it is given back after the
+response was sent; with the middleware, or with `Depends(..., scope="function")`, before.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -77,9 +75,8 @@ def rate_limit(
     `cost`, `scope` (it narrows the identity) and `lease_on` (it names a shared resource for the lease) are values or
     callables of the request. A bucket with a lease or idempotency acts on writing methods only. `user` is a callable
     that returns a primary key, an Identity, a user object or None, without it `request.scope["user"]` is asked. All may
-    return awaitables; what earlier dependencies left in `request.state` is theirs to read. The limiter is `limiter`,
-    else the middleware's, else `app.state.ratelimit`; without any the request raises ConfigurationError. Anything
-    but HTTP passes. Raises ConfigurationError.
+    return awaitables, and read what earlier dependencies left in `request.state`. The limiter is `limiter`, else the
+    middleware's, else `app.state.ratelimit`. Anything but HTTP passes. Raises ConfigurationError.
     """
     buckets = (bucket,) if isinstance(bucket, str) else tuple(bucket)
     if limiter is not None:

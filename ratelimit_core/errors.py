@@ -52,3 +52,10 @@ class TestModeError(RateLimitError):
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
+
+
+def check_counts(**numbers: object) -> None:
+    """Raise ConfigurationError for one that is no whole number of 1 or more."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(name, value, "a whole number, at least 1")

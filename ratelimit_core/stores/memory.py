@@ -29,7 +29,7 @@ from ratelimit_core.commands import (
     Shield,
     Shielded,
 )
-from ratelimit_core.errors import ConfigurationError
+from ratelimit_core.errors import check_counts
 from ratelimit_core.identity import Identity
 from ratelimit_core.stores import sight
 from ratelimit_core.stores.shields import Shields
@@ -46,9 +46,7 @@ class MemoryStore:
     """
 
     def __init__(self, clock: Clock | None = None, max_keys: int = 2_000_000, max_shields: int = 100_000) -> None:
-        for name, value in (("max_keys", max_keys), ("max_shields", max_shields)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(name, value, "a whole number, at least 1")
+        check_counts(max_keys=max_keys, max_shields=max_shields)
         self._clock = SystemClock() if clock is None else clock
         self._max_keys = max_keys
         self._tats: dict[str, int] = {}

@@ -1,9 +1,8 @@
 """The edge to Redis: one script and one round trip a command, on redis-py's connections; the only redis import.
 
-A call has one deadline over connect, handshake and reply; nothing is retried, because a script whose reply was lost
-may have run (redis-py's own defaults retry ten times and wait a minute for a frozen server). The scripts are called
-by their digest; a server that lost them (restart, failover, SCRIPT FLUSH) is sent the source at once. Every error of
-redis-py and of the network becomes a StoreError here; what that means for a request is decided in `flow`.
+A call has one deadline over connect, handshake and reply; nothing is retried but settlements (`arrears`), because a
+script whose reply was lost may have run. The scripts are called by their digest; a server that lost them is sent the
+source at once. Every error of redis-py and of the network becomes a StoreError here; `flow` decides what that means.
 """
 
 import asyncio
@@ -17,17 +16,15 @@ from typing import NamedTuple
 
 import redis
 import redis.asyncio
+from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from ratelimit_core.breaker import Breaker
 from ratelimit_core.clock import Clock
 from ratelimit_core.commands import Command, Reply
-from ratelimit_core.errors import ConfigurationError, StoreError
+from ratelimit_core.errors import StoreError, check_counts
 from ratelimit_core.identity import Identity
 from ratelimit_core.stores import urls
 from ratelimit_core.stores.arrears import Arrears
@@ -36,7 +33,7 @@ from ratelimit_core.stores.sight import Sight
 from ratelimit_core.stores.turns import Deadline, LoopTurns, Turns
 from ratelimit_core.stores.wire import SERVER_CLOCK, Call, decode, encode
 
-_ERRORS = (RedisError, OSError, TimeoutError)
+_ERRORS = (exceptions.RedisError, OSError, TimeoutError)
 
 
 class RedisStore:
@@ -59,7 +56,9 @@ class RedisStore:
         turn_us: int = 1_000_000,
     ) -> None:
         self._address, options = urls.split(url)
-        _check(deadline_us=deadline_us, patient_deadline_us=patient_deadline_us, pool_size=pool_size, turn_us=turn_us)
+        check_counts(
+            deadline_us=deadline_us, patient_deadline_us=patient_deadline_us, pool_size=pool_size, turn_us=turn_us
+        )
         self._clock = clock
         self._deadline_s = options.get("deadline_ms", deadline_us / 1_000) / 1_000
         self._patient_deadline_s = options.get("patient_deadline_ms", patient_deadline_us / 1_000) / 1_000
@@ -71,7 +70,7 @@ class RedisStore:
             self._sync_pool = redis.ConnectionPool.from_url(self._address, **common)
             self._async_pool = redis.asyncio.ConnectionPool.from_url(self._address, socket_timeout=None, **common)
             self._connection()  # connects to nothing, and says which options of the URL it does not know
-        except (ValueError, TypeError, RedisError) as error:
+        except (ValueError, TypeError, exceptions.RedisError) as error:
             raise urls.bad(url, str(error)) from None
         self._start()
         _forked.add(self)
@@ -199,9 +198,6 @@ class RedisStore:
         connect = partial(self._sync_pool.connection_class, **{**self._sync_pool.connection_kwargs, **kwargs})
         return Line(connect, _ERRORS, _kind)
 
-    def _loop_connection(self) -> AbstractConnection:
-        return self._async_pool.connection_class(**self._async_pool.connection_kwargs)
-
     async def _loop_turns(self) -> LoopTurns[AbstractConnection]:
         """The running loop's own connections; they are closed when the loop shuts its generators down."""
         loop = asyncio.get_running_loop()
@@ -209,7 +205,8 @@ class RedisStore:
         if known is None:
             for ended in [one for one in list(self._loops) if one.is_closed()]:
                 self._loops.pop(ended, None)
-            turns = LoopTurns(self._size, self._loop_connection, self._breaker, self._turn_us)
+            connect = partial(self._async_pool.connection_class, **self._async_pool.connection_kwargs)
+            turns = LoopTurns[AbstractConnection](self._size, connect, self._breaker, self._turn_us)
             known = self._loops[loop] = _Loop(turns, self._keep(turns))
             await anext(known.keeper)
         return known.turns
@@ -251,7 +248,7 @@ def _ask(connection: redis.Connection, call: Call, end_s: float) -> object:
     try:
         connection.send_command("EVALSHA", call.script.digest, len(call.keys), *call.keys, *call.arguments)
         return connection.read_response(timeout=_left(end_s))
-    except NoScriptError:
+    except exceptions.NoScriptError:
         connection.send_command("EVAL", call.script.source, len(call.keys), *call.keys, *call.arguments)
         return connection.read_response(timeout=_left(end_s))
 
@@ -264,7 +261,7 @@ async def _aask(connection: AbstractConnection, call: Call) -> object:
     try:
         await connection.send_command("EVALSHA", call.script.digest, len(call.keys), *call.keys, *call.arguments)
         return await connection.read_response()
-    except NoScriptError:
+    except exceptions.NoScriptError:
         await connection.send_command("EVAL", call.script.source, len(call.keys), *call.keys, *call.arguments)
         return await connection.read_response()
 
@@ -273,27 +270,21 @@ def _is_stale(connection: redis.Connection) -> bool:
     """An idle connection has nothing to say; one that has was closed, or is out of step."""
     try:
         return connection.can_read(0)
-    except RedisConnectionError:
+    except exceptions.ConnectionError:
         return True
-
-
-def _check(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(name, value, "a whole number, at least 1")
 
 
 def _left(end_s: float) -> float:
     left_s = end_s - time.monotonic()
     if left_s <= 0:
-        raise RedisTimeoutError("the deadline passed")
+        raise exceptions.TimeoutError("the deadline passed")
     return left_s
 
 
 def _kind(error: Exception) -> str:
-    if isinstance(error, RedisTimeoutError | TimeoutError):
+    if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return "timeout"
-    if isinstance(error, ResponseError):
+    if isinstance(error, exceptions.ResponseError):
         return "corrupt" if str(error).startswith(("WRONGTYPE", "CORRUPT")) else "refused"
     return "connection"
 

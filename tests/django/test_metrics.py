@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from django_ratelimit_gcra import checks, metricchecks, runtime
 from django_ratelimit_gcra.layers import Layer
+from django_ratelimit_gcra.recording.recorder import Recorder
 from django_ratelimit_gcra.sinks import announce, default_sinks
 from django_ratelimit_gcra.views import metrics
 from ratelimit_core import Config, ConfigurationError, Event, Mode
