@@ -1,6 +1,6 @@
 """What the serializer really says, for the tests of the browser kit: `headers.json` holds it, and a test compares.
 
-`python -m tests.js.serialized` writes the answers into the file anew; what stands under `retry_after` is written by hand.
+`python -m tests.js.serialized` writes the answers into the file anew; those under `retry_after` are written by hand.
 """
 
 import json

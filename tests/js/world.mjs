@@ -1,9 +1,12 @@
 // A clock that is moved by hand, and servers, tabs and forms that know no other. No test here waits.
+import { webcrypto } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { createFetch } from '../../django_ratelimit_gcra/static/django_ratelimit_gcra/ratelimit-fetch.js';
 
 export * from '../../django_ratelimit_gcra/static/django_ratelimit_gcra/ratelimit-fetch.js';
+
+globalThis.crypto ??= webcrypto; // Node 18, which Debian 12 has, lacks nothing else
 
 export const FIXTURE = JSON.parse(readFileSync(new URL('headers.json', import.meta.url), 'utf8'));
 export const SITE = 'https://shop.example';

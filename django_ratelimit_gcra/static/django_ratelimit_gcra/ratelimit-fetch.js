@@ -4,7 +4,7 @@ import { CLOCK, createTurns, retryAfterMs, sleep } from './ratelimit-time.js';
 export { countdown, debounced } from './ratelimit-time.js';
 export { retryAfterMs };
 
-/** @import { Ask, Caller, Depart, Exchange, Flight, Given, Read, Refused, Rest, Send, Share } from './ratelimit-internals.js' */
+/** @import { Caller, Depart, Exchange, Flight, Given, Read, Refused, Rest, Send, Share } from './ratelimit-internals.js' */
 
 const KEY_FIELD = 'idempotency_key'; // of {% ratelimit_key %}
 const REFUSALS = [429, 503];
