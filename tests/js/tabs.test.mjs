@@ -86,6 +86,22 @@ test('tabs that share nothing learn for themselves', async (t) => {
   assert.equal(server.count(429), 2);
 });
 
+test('a request that hangs in its turn keeps the others for three seconds, not for ever', async (t) => {
+  const { clock, tab } = browser(t);
+  const server = new Bucket(clock, { burst: 1 });
+  const hanging = (request, init) => (request.url.includes('hangs') ? new Promise(() => {}) : server.fetch(request, init));
+  const [one, other] = [hanging, server.fetch].map((fetch) => tab({ fetch }, { random: () => 0.5 }));
+  await clock.advance(10);
+  await exhaust(clock, server, other);
+  const hangs = watch(one(`${SITE}/list?hangs`));
+  await clock.advance(3000);
+  const seen = watch(other(`${SITE}/list?goes-on`));
+  await clock.advance(1000);
+  assert.equal(seen.state, 'pending');
+  await clock.advance(5000);
+  assert.deepEqual([hangs.state, seen.value?.status], ['pending', 200]);
+});
+
 test('an abort in the line leaves the line to the others', async (t) => {
   for (const locks of [true, false]) {
     const { clock, tab } = browser(t, { locks });

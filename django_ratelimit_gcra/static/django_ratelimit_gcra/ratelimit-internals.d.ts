@@ -72,7 +72,7 @@ export type Maps = [Map<string, number>, Map<string, string[]>, Map<string, Prom
 /** Policies with their origin: two sites may both have a `read`. */
 export type Names = (route: string, policies?: string[]) => string[];
 export type Hear = (news: News) => void;
-export type Locked = (name: string, signal: AbortSignal | null, run: () => Promise<boolean>) => Promise<any>;
+export type Locked = (name: string, signal: AbortSignal | null, run: () => Promise<void>) => Promise<unknown>;
 
 export type Caller = [resolve: (response: Response) => void, reject: (reason: unknown) => void];
 export interface Flight {

@@ -3,7 +3,8 @@
 /** @import { Clock, Debounced, Hear, Locked, Maps, Names, RetryAfter, Sleep, Turns } from './ratelimit-internals.js' */
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout(f, 2 ** 31) fires at once
-const SPREAD_MS = 50; // for other tabs to hear
+const SPREAD_MS = 50;
+const HELD_MS = 3000; // by one that hangs
 const MOST_ROUTES = 500;
 
 /** @type {Clock} */
@@ -65,8 +66,8 @@ export function sleep(clock, ms, signal, target) {
 }
 
 /**
- * A refusal blocks its policies until a moment, in all tabs. From then on their requests go one at a time (by a Web Lock
- * in all tabs together), until an answer says that something is left.
+ * A refusal blocks its policies until a moment, in all tabs. From then on their requests go one at a time (a Web Lock:
+ * in all tabs), until an answer says that something is left.
  * @type {(clock: Clock, name: string) => Turns}
  */
 export function createTurns(clock, name) {
@@ -115,16 +116,19 @@ export function createTurns(clock, name) {
       if (news.spent.length) channel?.postMessage(news);
     },
     async pass(route, signal, rest, exchange) {
-      for (let done = false; !done; ) {
+      /** @type {unknown} */
+      let done;
+      while (!done) {
         const ms = waitMs(route);
         if (ms > 0) await rest(ms, routes.get(route) ?? []);
-        done = await locked(names(route).join(), signal, async () => {
-          if (waitMs(route) > 0) return false;
-          await exchange();
+        await locked(names(route).join(), signal, async () => {
+          if (waitMs(route) > 0) return;
+          done = exchange();
+          await Promise.race([done, sleep(clock, HELD_MS)]);
           if (channel && limited(route)) await sleep(clock, SPREAD_MS);
-          return true;
         });
       }
+      await done;
     },
   };
 }

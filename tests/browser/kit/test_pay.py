@@ -36,7 +36,8 @@ def test_a_declined_card_can_be_replaced_and_the_wait_is_counted_down(visit: Vis
     expect(status).to_contain_text("The card was declined.")
     assert page.locator("[name=idempotency_key]").input_value() != first, "another card is another intent"
     page.fill("#id_card", CARD)
-    button.click()
+    button.dblclick()
+    expect(page.locator("[data-clicks] li").last).to_have_text("too soon, nothing was charged")
     expect(status).to_contain_text("Nothing was charged: one payment at a time. You can pay in")
     expect(button).to_be_disabled()
     expect(button).to_be_enabled(timeout=20_000)

@@ -8,7 +8,7 @@ const line = statusLine();
 
 const fetch = createFetch({
   onLimit: ({ seconds, waiting }) => {
-    if (waiting) line.count(seconds, (left) => `Many people are logging in. You are next, in ${left} s; there is no need to press again.`);
+    if (waiting) line.count(seconds, (left) => `Many logins at once: yours goes on in ${left} s; there is no need to press again.`);
   },
 });
 

@@ -24,6 +24,7 @@ async function pay(report) {
     report(again ? `payment ${answer.id}, the same one: it was not made again` : `payment ${answer.id} was made`);
     return line.say(`Paid ${answer.amount}.`, 'good');
   }
+  button.disabled = false;
   const text = response.status === 402 || response.status === 400 ? errorText(answer.errors) : answer.detail;
   report(text);
   const unsure = response.status === 409 || response.status === 422;
@@ -33,6 +34,7 @@ async function pay(report) {
 async function failed(error, report) {
   if (!(error instanceof RateLimitError)) {
     report('no answer');
+    button.disabled = false;
     return line.say('The network failed. Press Pay again: it is the same payment, and is made once at most.', 'bad');
   }
   report('too soon, nothing was charged');

@@ -48,11 +48,11 @@ export function errorText(errors = {}) {
   return Object.values(errors).flat().map(({ message }) => message).join(' ') || 'That did not work.';
 }
 
-/** Keeps a button still until the server wants it pressed; false where something else was said meanwhile. */
+/** Keeps a button still until the server wants it pressed; false where something else was said meanwhile, which decides. */
 export async function holdBack(button, line, error, text) {
   button.disabled = true;
   const over = await line.count(error.retryAfterMs / 1000, text);
-  button.disabled = false;
+  if (over) button.disabled = false;
   return over;
 }
 
