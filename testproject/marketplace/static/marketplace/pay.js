@@ -50,7 +50,7 @@ form.addEventListener('submit', async (event) => {
   clicks += 1;
   const item = document.createElement('li');
   const report = (text) => (item.textContent = text);
-  report('asking...');
+  report('sent, waiting for the answer');
   log.parentElement.hidden = false;
   log.append(item);
   if (clicks === 1) line.say('Paying...');
