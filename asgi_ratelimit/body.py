@@ -49,6 +49,11 @@ class Body:
         if not self._size and not self.too_large:
             self._next = {"type": "http.request", "body": b"", "more_body": False}
 
+    @property
+    def size(self) -> int:
+        """How many bytes were read."""
+        return self._size
+
     async def work(self, done: Callable[[], Value]) -> Value:
         """Do something with the file: in a thread if it is one on a disk."""
         return await asyncio.to_thread(done) if self._size > _IN_MEMORY else done()

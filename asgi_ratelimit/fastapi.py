@@ -188,7 +188,7 @@ async def _read(request: Request, limit: int, *, wholly: bool) -> Read | None:
     except RuntimeError:  # Starlette's word for a stream that was read: FastAPI has made a form of it
         return read_fields(await _form(request))
     request._body = bytes(body)  # noqa: SLF001  # as FastAPI's own documentation does, for whoever reads it next
-    return read_whole(request.scope, request._body) if len(body) <= limit else None  # noqa: SLF001  # the same
+    return await read_whole(request.scope, request._body) if len(body) <= limit else None  # noqa: SLF001  # the same
 
 
 async def _form(request: Request) -> Form:

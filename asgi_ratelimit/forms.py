@@ -4,16 +4,20 @@ The splitter takes what browsers and HTTP libraries write and nothing else: what
 compared byte by byte, because two different payments must never look alike.
 """
 
-from email import message_from_string
-from email.message import Message
+import re
 from typing import Any, NamedTuple, TypeVar
 
-from ratelimit_core.idempotency import body_digest, form_digest, text, urlencoded
+from ratelimit_core.idempotency import MOST_FIELDS, body_digest, form_digest, text, urlencoded
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _KEY = "idempotency_key"
 _LEFT_OUT = frozenset({"csrfmiddlewaretoken", _KEY})
+# RFC 9110 section 5.6.6. Read in linear time, and not at all beyond a length: the email package takes quadratic time.
+_LONGEST_HEAD = 4096
+_PARAMETER = r';[ \t]*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"\\]+))[ \t]*'
+_ONE_PARAMETER = re.compile(_PARAMETER)
+_PARAMETERS = re.compile(f"[^;]*(?:{_PARAMETER})*")
 Entry = TypeVar("Entry", bound=tuple[Any, ...])
 
 
@@ -51,10 +55,8 @@ def read_form(content_type: str, body: bytes) -> Form | None:
             return Form(urlencoded(body), [])
         except ValueError:
             return None
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary()
-    return None if boundary is None else _multipart(boundary.encode("utf-8", "surrogatepass"), body)
+    boundary = (_parameters(content_type) or {}).get("boundary")
+    return _multipart(boundary.encode("utf-8", "surrogatepass"), body) if boundary else None
 
 
 def _plain(content_type: str) -> str:
@@ -62,9 +64,9 @@ def _plain(content_type: str) -> str:
 
 
 def _multipart(boundary: bytes, body: bytes) -> Form | None:
-    first, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    first, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MOST_FIELDS + 1)
     if first or not parts or parts.pop() not in (b"--", b"--\r\n"):
-        return None
+        return None  # also where there are more: then the last one is no end
     form = Form([], [])
     for part in parts:
         if not _take(part, form):
@@ -75,18 +77,35 @@ def _multipart(boundary: bytes, body: bytes) -> Form | None:
 def _take(part: bytes, form: Form) -> bool:
     """Put one part into the form; False if it is no field and no file."""
     head, blank, content = part.partition(b"\r\n\r\n")
-    if not blank or not head.startswith(b"\r\n"):
+    headers = _headers(head) if blank else {}
+    disposition = headers.get("content-disposition", "")
+    said = _parameters(disposition) if _plain(disposition) == "form-data" else None
+    if said is None or "name" not in said:
         return False
-    headers = message_from_string(text(head[2:]) + "\r\n\r\n")
-    name = headers.get_param("name", header="content-disposition")
-    if headers.get_content_disposition() != "form-data" or not isinstance(name, str):
-        return False
-    filename = headers.get_filename()
+    filename = said.get("filename", said.get("filename*"))
     if filename is None:
-        form.fields.append((name, text(content)))
+        form.fields.append((said["name"], text(content)))
     elif filename or content:  # a file input that was left empty is no file
-        form.add_file(name, filename, _plain(headers.get("content-type", "")), content)
+        form.add_file(said["name"], filename, _plain(headers.get("content-type", "")), content)
     return True
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """A part's headers by their names in lower case; none where they look odd."""
+    first, *lines = text(head).split("\r\n") if len(head) <= _LONGEST_HEAD else [""]
+    pairs = [line.partition(":") for line in lines]
+    headers = {name.lower(): value.strip() for name, colon, value in pairs if colon and not name[:1].isspace()}
+    return headers if not first and len(headers) == len(lines) else {}
+
+
+def _parameters(value: str) -> dict[str, str] | None:
+    """A header's parameters, `a/b; name="value"; name=value`; None where they look odd."""
+    if len(value) > _LONGEST_HEAD or not _PARAMETERS.fullmatch(value):
+        return None
+    found = [
+        (one[1].lower(), one[3] or re.sub(r'\\(["\\])', r"\1", one[2] or "")) for one in _ONE_PARAMETER.finditer(value)
+    ]
+    return dict(found) if len(dict(found)) == len(found) else None
 
 
 def _together(entries: list[Entry]) -> list[Entry]:

@@ -5,8 +5,9 @@ asgi_ratelimit.idempotency_key(scope, secret)       for a payment processor: the
 asgi_ratelimit.still_held(scope)                    to be asked before the effect
 """
 
+import asyncio
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from ratelimit_core import Config, Mode, RateLimitError
 from ratelimit_core.buckets import Bucket
 from ratelimit_core.idempotency import body_digest, fingerprint, said_key
 from ratelimit_core.limiter import Options
+
+_IN_LOOP = 64 * 1024
 
 
 class Read(NamedTuple):
@@ -43,14 +46,12 @@ def declared_size(scope: Scope) -> int | None:
 
 async def read_spooled(scope: Scope, body: Body) -> Read:
     """The digest of a body that was read to its end; nothing of a large one is done in the event loop."""
-    return await body.work(partial(_read, header(scope, b"content-type") or "", body))
+    return await _beside(body.size, partial(_read, header(scope, b"content-type") or "", body.chunks))
 
 
-def read_whole(scope: Scope, body: bytes) -> Read:
+async def read_whole(scope: Scope, body: bytes) -> Read:
     """The same of a body in memory."""
-    content_type = header(scope, b"content-type") or ""
-    form = read_form(content_type, body) if is_form(content_type) else None
-    return Read(body_digest([body])) if form is None else read_fields(form)
+    return await _beside(len(body), partial(_read, header(scope, b"content-type") or "", lambda: iter([body])))
 
 
 def read_fields(form: Form) -> Read:
@@ -133,9 +134,14 @@ def _full_path(scope: Scope) -> str:
     return path if inside else root + path
 
 
-def _read(content_type: str, body: Body) -> Read:
+async def _beside(size: int, done: Callable[[], Read]) -> Read:
+    """Do it in a thread if it takes long: to decode the fields of a megabyte takes half a second."""
+    return await asyncio.to_thread(done) if size > _IN_LOOP else done()
+
+
+def _read(content_type: str, chunks: Callable[[], Iterator[bytes]]) -> Read:
     if is_form(content_type):
-        form = read_form(content_type, b"".join(body.chunks()))
+        form = read_form(content_type, b"".join(chunks()))
         if form is not None:
             return read_fields(form)
-    return Read(body_digest(body.chunks()))
+    return Read(body_digest(chunks()))

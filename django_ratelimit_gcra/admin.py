@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra.dashboard import site as _site  # noqa: F401 - registers the dashboard
 from django_ratelimit_gcra.doubts import DoubtForm, content_type_field
 from django_ratelimit_gcra.models import IdempotencyRecord
 from django_ratelimit_gcra.records import put_answer

@@ -58,6 +58,12 @@ def status_of(error: BaseException) -> int | None:
     return error.status_code if framework is not None and isinstance(error, framework.APIException) else None
 
 
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception leaves the outcome in doubt, whatever answer somebody makes of it."""
+    status = status_of(error)
+    return status is None or status >= 500
+
+
 def renders_itself(response: object) -> bool:
     """Whether this is a template's response that nobody has rendered yet, and anybody can."""
     return isinstance(response, SimpleTemplateResponse) and not response.is_rendered and not _is_rest(response)

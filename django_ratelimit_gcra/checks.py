@@ -1,4 +1,4 @@
-"""System checks of settings and middleware; `viewchecks`, `shieldchecks`, `recordchecks` and `corschecks` look further.
+"""System checks of settings and middleware; the other modules named ...checks look at the rest.
 
 An id is stable and means one thing.
 
@@ -22,7 +22,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
-from django_ratelimit_gcra import corschecks, recordchecks, runtime, shieldchecks, viewchecks
+from django_ratelimit_gcra import corschecks, metricchecks, recordchecks, runtime, shieldchecks, viewchecks
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from ratelimit_core import Config, ConfigurationError
 
@@ -43,7 +43,8 @@ def check_settings(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     except ConfigurationError as error:
         hint = "Change the setting, or the environment variable of the same name, to what is accepted."
         return [Error(str(error), hint=hint, id="ratelimit.E001")]
-    return [*_memory(config), *_proxies(config), *shieldchecks.of_rules(config)]
+    several = metricchecks.of_processes(_said_processes(os.environ))
+    return [*_memory(config), *_proxies(config), *shieldchecks.of_rules(config), *several]
 
 
 @register(TAG)
@@ -74,11 +75,12 @@ def check_views(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
         config = runtime.limiter().config
     except ConfigurationError:
         return []  # check_settings reports it
-    present = _below() is not None
+    present = has_middleware()
     return [
         *viewchecks.messages(config, has_middleware=present),
         *shieldchecks.of_views(config, has_middleware=present),
         *recordchecks.messages(config),
+        *metricchecks.of_views(),
     ]
 
 
@@ -110,6 +112,11 @@ def _cross_origin() -> Iterator[CheckMessage]:
         return  # check_settings reports it
     above, below = _split_middleware()
     yield from corschecks.messages(config, above, below, viewchecks.named_buckets(config))
+
+
+def has_middleware() -> bool:
+    """Whether the site runs RateLimitMiddleware."""
+    return _below() is not None
 
 
 def _below() -> list[object] | None:

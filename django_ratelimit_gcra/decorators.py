@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View as ClassView
 
-from django_ratelimit_gcra.captures import rendered, renders_itself, result_of, status_of, when_known
+from django_ratelimit_gcra.captures import is_failure, rendered, renders_itself, result_of, when_known
 from django_ratelimit_gcra.labels import (
     Charged,
     Cost,
@@ -124,7 +124,7 @@ class _Call(NamedTuple):
 
     def note(self, error: BaseException) -> None:
         """An exception that is no answer leaves the outcome in doubt."""
-        self.state.raised = self.state.raised or status_of(error) is None
+        self.state.raised = self.state.raised or is_failure(error)
 
     def take(self) -> bool:
         """Look after the labels that are left; whether nobody is there to write the headers and to settle."""
@@ -208,14 +208,18 @@ async def _apass(call: _Call) -> Any:
     demands = call.demands()
     if call.keeps_rows(demands):
         raise ImproperlyConfigured(f"{call.view!r}: a bucket with record='database' needs a view that is not async")
-    refusal = await aenter(call.request, demands)
     if not first:
-        return await call.run() if refusal is None else refusal
+        return await _aadmitted(call, demands)
     async with aheld(call.state):
-        response = await call.run() if refusal is None else refusal
+        response = await _aadmitted(call, demands)
         if call.holds() and renders_itself(response):
             await sync_to_async(rendered)(response)
     return await aleave(call.state, response)
+
+
+async def _aadmitted(call: _Call, demands: list[Demand]) -> Any:
+    refusal = await aenter(call.request, demands)
+    return await call.run() if refusal is None else refusal
 
 
 def _call(view: View, labels: tuple[Label, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:

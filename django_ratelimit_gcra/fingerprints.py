@@ -10,10 +10,9 @@ from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
-from django.conf import settings
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import load_handler
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
@@ -101,6 +100,8 @@ def _copied(base: Any, limit: int) -> IO[bytes]:
         copy.write(chunk)
         if copy.tell() > limit:
             copy.close()
+            if stream.seekable():  # an ASGI server's: a bucket that only observes lets the view read it
+                stream.seek(0)
             raise _TooLarge
         if isinstance(copy, BytesIO) and copy.tell() > _IN_MEMORY:
             copy = _in_file(base, copy)
@@ -135,8 +136,8 @@ def _is_form(base: HttpRequest) -> bool:
 
 
 def _parsed(base: HttpRequest, stream: Any) -> _Form | None:
-    """The form; None for a body that is none, of which the view will complain. By handlers of our own: an upload
-    handler serves once, and the view may want to choose its own.
+    """The form; None for a body that is none, of which the view will complain. By Django's handlers: an upload
+    handler serves once, and a site's own may send a file elsewhere, or count it.
     """
     try:
         if base.content_type == _URLENCODED:
@@ -144,7 +145,7 @@ def _parsed(base: HttpRequest, stream: Any) -> _Form | None:
             for name, value in urlencoded(stream.read()):
                 fields.appendlist(name, value)
             return _Form(fields, MultiValueDict())
-        handlers = [load_handler(name, base) for name in settings.FILE_UPLOAD_HANDLERS]
+        handlers = [MemoryFileUploadHandler(base), TemporaryFileUploadHandler(base)]
         parsed, files = MultiPartParser(base.META, stream, handlers, base.encoding).parse()
     except _UNPARSABLE:
         return None

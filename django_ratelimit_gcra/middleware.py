@@ -7,7 +7,8 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from django_ratelimit_gcra.captures import status_of
+from django_ratelimit_gcra import overrides
+from django_ratelimit_gcra.captures import is_failure
 from django_ratelimit_gcra.labels import View, find_labels, is_exempt, is_rest_view
 from django_ratelimit_gcra.outliving import outliving
 from django_ratelimit_gcra.passage import aenter, aheld, aleave, enter, held, leave
@@ -35,6 +36,7 @@ class RateLimitMiddleware:
             self.process_view = self.aprocess_view  # type: ignore[method-assign,assignment]  # Django looks at the name
         if is_serving(get_response):
             refuse_testing("RateLimitMiddleware answers its requests")
+            overrides.serve()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
@@ -72,7 +74,8 @@ class RateLimitMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         """Note a failure: another middleware may make an answer of it, and the view may have done its work."""
-        state_of(request).raised = status_of(exception) is None
+        state = state_of(request)
+        state.raised = state.raised or is_failure(exception)
 
 
 def _begin(request: HttpRequest) -> RateLimitState:

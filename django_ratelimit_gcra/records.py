@@ -260,10 +260,11 @@ def _bounded_wait(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def _is_busy(error: OperationalError) -> bool:
-    """Whether somebody else is writing: psycopg and sqlite3 say so in their own ways."""
+    """Whether somebody else is writing: psycopg, psycopg2 and sqlite3 say so in their own ways."""
     cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    return getattr(cause, "sqlstate", None) == _LOCK_NOT_AVAILABLE or code in _SQLITE_BUSY
+    return state == _LOCK_NOT_AVAILABLE or code in _SQLITE_BUSY
 
 
 def _overtaken(admission: Admission, claim: Claim) -> Admission:

@@ -5,7 +5,7 @@ from typing import Any, cast
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import overrides, runtime
 from django_ratelimit_gcra.labels import Label
 from ratelimit_core import Admission, Decision, Denial, Limiter, RateLimitError
 from ratelimit_core.answers import Result
@@ -141,6 +141,7 @@ def state_of(request: object) -> RateLimitState:
     base = base_request(request)
     state: RateLimitState | None = getattr(base, _ATTRIBUTE, None)
     if state is None:
+        overrides.watch()
         state = RateLimitState(runtime.limiter(), getattr(base, "scope", {}).get(_ASGI_KEY))
         setattr(base, _ATTRIBUTE, state)
     return state

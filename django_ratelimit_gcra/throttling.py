@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView, exception_handler
 
-from django_ratelimit_gcra.captures import status_of
+from django_ratelimit_gcra.captures import is_failure
 from django_ratelimit_gcra.passage import admit
 from django_ratelimit_gcra.routing import Demand, placed
 from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
@@ -77,7 +77,7 @@ def _note_failures(view: APIView, state: RateLimitState) -> None:
     handle = view.handle_exception
 
     def noting(error: Exception) -> Any:
-        state.raised = state.raised or status_of(error) is None
+        state.raised = state.raised or is_failure(error)
         return handle(error)
 
     view.handle_exception = noting  # type: ignore[method-assign,assignment]  # of this request's own instance

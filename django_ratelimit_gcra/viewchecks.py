@@ -20,7 +20,7 @@ from django_ratelimit_gcra.urlconf import Route, all_labels, layers, routes, see
 from ratelimit_core import Bucket, Config
 
 
-class _Throttles(NamedTuple):
+class Throttles(NamedTuple):
     """What is known of a REST framework view's throttles; `decided` are the buckets that the source names."""
 
     limited: bool
@@ -49,8 +49,16 @@ def named_buckets(config: Config) -> frozenset[str]:
     for route in routes():
         names.update(label.bucket for label in all_labels(route.view))
         rest_view = next(filter(is_rest_view, layers(route.view)), None)
-        names.update(() if rest_view is None else _throttles(rest_view).decided)
+        names.update(() if rest_view is None else throttles_of(rest_view).decided)
     return frozenset(names)
+
+
+def costs(config: Config, bucket: str) -> Iterator[CheckMessage]:
+    """The costs written down in views that would never be admitted to this bucket."""
+    for route in routes():
+        for label in all_labels(route.view):
+            if label.bucket == bucket:
+                yield from _of_label(config, route, label)
 
 
 def _of_label(config: Config, route: Route, label: Label) -> Iterator[CheckMessage]:
@@ -95,7 +103,7 @@ def _around(route: Route, rest_view: View) -> Iterator[CheckMessage]:
 def _of_rest_view(
     config: Config, route: Route, labels: tuple[Label, ...], has_middleware: bool
 ) -> Iterator[CheckMessage]:
-    throttles = _throttles(route.view)
+    throttles = throttles_of(route.view)
     for name in throttles.decided:
         bucket = _bucket(config, name)
         if bucket is None:
@@ -113,7 +121,7 @@ def _of_rest_view(
 
 def throttled_buckets(view: View) -> tuple[str, ...]:
     """The buckets that a REST framework view's throttles name in its source."""
-    return _throttles(view).decided
+    return throttles_of(view).decided
 
 
 def _unsettled(config: Config, route: Route, names: list[str]) -> Iterator[CheckMessage]:
@@ -129,7 +137,7 @@ def _unsettled(config: Config, route: Route, names: list[str]) -> Iterator[Check
             )
 
 
-def _throttles(view: View) -> _Throttles:
+def throttles_of(view: View) -> Throttles:
     """Throttles by class: what `get_throttles` of a view's own may return is not known, and taken for enough."""
     kind = view.cls  # type: ignore[attr-defined]  # REST framework's as_view sets it
     given: dict[str, Any] = getattr(view, "initkwargs", {})
@@ -139,7 +147,7 @@ def _throttles(view: View) -> _Throttles:
     limiting = [one for one in classes if ours is not None and isinstance(one, type) and issubclass(one, ours)]
     on_view = given.get("throttle_bucket", getattr(kind, "throttle_bucket", None))
     named = [getattr(one, "bucket", None) or on_view for one in limiting] or ([on_view] if own_rules else [])
-    return _Throttles(own_rules or bool(limiting), tuple(dict.fromkeys(name for name in named if name)))
+    return Throttles(own_rules or bool(limiting), tuple(dict.fromkeys(name for name in named if name)))
 
 
 def _bucket(config: Config, name: str) -> Bucket | None:

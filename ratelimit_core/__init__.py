@@ -5,7 +5,7 @@ from ratelimit_core.config import Config
 from ratelimit_core.decision import Admission, Decision, RateLimited, Verdict
 from ratelimit_core.denial import Denial
 from ratelimit_core.errors import ConfigurationError, CostError, IdentityError, RateLimitError, StoreError
-from ratelimit_core.events import DecisionEvent, Sink
+from ratelimit_core.events import DecisionEvent, Event, SettleEvent, Sink, StoreEvent
 from ratelimit_core.identity import Identity, RequestInfo
 from ratelimit_core.limiter import Limiter
 from ratelimit_core.quota import Quota
@@ -20,6 +20,7 @@ __all__ = [
     "Decision",
     "DecisionEvent",
     "Denial",
+    "Event",
     "Identity",
     "IdentityError",
     "Limiter",
@@ -29,7 +30,9 @@ __all__ = [
     "RateLimited",
     "RequestInfo",
     "Rule",
+    "SettleEvent",
     "Sink",
     "StoreError",
+    "StoreEvent",
     "Verdict",
 ]

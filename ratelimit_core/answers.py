@@ -86,11 +86,11 @@ def encode(result: Result) -> bytes:
 def decode(stored: bytes) -> Answer:
     """The answer that `encode` stored; raises ValueError for anything else."""
     head, _, body = stored.partition(b"\n")
-    read = json.loads(head)
     try:
+        read = json.loads(head)
         headers = tuple((str(name), str(value)) for name, value in read["headers"])
         answer = Answer(int(read["status"]), headers, body if read["kept"] else None)
-    except (KeyError, TypeError, OverflowError) as error:
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"no answer: {error!r}") from error
     if not 100 <= answer.status <= 599 or not all(map(_can_be_sent, headers)):
         raise ValueError("no answer: its status or a header can't be sent")

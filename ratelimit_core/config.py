@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import zip_longest
 from typing import NamedTuple
 
 from ratelimit_core.buckets import Bucket, Mode, Undecorated, default_buckets
 from ratelimit_core.errors import ConfigurationError
 from ratelimit_core.identity import Proxies, check_prefix
 from ratelimit_core.parsing import merged, read_environment, read_settings
+from ratelimit_core.quota import Quota
 from ratelimit_core.rules import Rule, ordered
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
@@ -21,6 +23,7 @@ class Source(StrEnum):
     BUCKET = "bucket"
     SHADOW = "RATE_LIMIT_SHADOW"
     SHADOW_BUCKET = "RATE_LIMIT_SHADOW_<BUCKET>"
+    OVERRIDE = "override"
     KILL_SWITCH = "RATE_LIMIT_ENABLED"
 
 
@@ -30,6 +33,24 @@ class Policy(NamedTuple):
     bucket: Bucket
     mode: Mode
     source: Source
+
+
+class Override(NamedTuple):
+    """What is changed about a bucket at run time; None leaves what the settings say."""
+
+    mode: Mode | None = None
+    canary_percent: float | None = None
+    quotas: tuple[Quota, ...] | None = None
+
+    def over(self, bucket: Bucket) -> Bucket:
+        """The bucket with these values; raises ConfigurationError for one that can't be used."""
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        if self.quotas is not None:
+            given["quotas"] = _keeping_names(self.quotas, bucket.quotas)
+        return replace(bucket, **given) if given else bucket
+
+
+_UNCHANGED = Override()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class Config:
     ipv6_prefix: int = 64
     draft_fields: bool = True
     rules: tuple[Rule, ...] = ()
+    overrides: Mapping[str, Override] = field(default_factory=dict)  # `buckets` are read with them
     proxies: Proxies = field(init=False, repr=False, compare=False)
     policies: Mapping[str, Policy] = field(init=False, repr=False, compare=False)
 
@@ -66,6 +88,10 @@ class Config:
         for rule in self.rules:
             if rule.bucket not in names:
                 raise ConfigurationError("RATE_LIMIT_RULES: bucket", rule.bucket, _known(names))
+        for name in self.overrides:
+            if name not in names:
+                raise ConfigurationError("override: bucket", name, _known(names))
+        buckets = tuple(self.overrides.get(bucket.name, _UNCHANGED).over(bucket) for bucket in buckets)
         object.__setattr__(self, "buckets", buckets)
         object.__setattr__(self, "rules", ordered(self.rules))
         object.__setattr__(self, "trusted_proxies", tuple(self.trusted_proxies))
@@ -91,6 +117,8 @@ class Config:
         flag = self.shadow if flag is None else flag
         if not self.enabled:
             return Policy(bucket, Mode.OFF, Source.KILL_SWITCH)
+        if self.overrides.get(bucket.name, _UNCHANGED).mode is not None:
+            return Policy(bucket, bucket.mode, Source.OVERRIDE)
         if flag is None or bucket.mode is Mode.OFF:
             return Policy(bucket, bucket.mode, Source.BUCKET)
         return Policy(bucket, Mode.SHADOW if flag else Mode.ENFORCE, source)
@@ -107,6 +135,14 @@ class Config:
         burst = min(quota.burst for quota in self.policy(name).bucket.quotas)
         if isinstance(cost, bool) or not isinstance(cost, int) or not 0 <= cost <= burst:
             raise ConfigurationError(f"bucket '{name}': cost", cost, f"a whole number from 0 to its burst, {burst}")
+
+    def overridden(self, overrides: Mapping[str, Override], enabled: bool | None = None) -> "Config":
+        """This configuration, changed at run time: a new snapshot.
+
+        A mode of an override beats every shadow flag. `enabled=False` is the kill switch; nothing switches on what the
+        settings switched off. Raises ConfigurationError for an unknown bucket and a value that can't be used.
+        """
+        return replace(self, overrides=overrides, enabled=self.enabled and enabled is not False)
 
     @classmethod
     def default(cls, overrides: Mapping[str, object] | None = None) -> "Config":
@@ -131,6 +167,12 @@ class Config:
         flags = _unaliased(variables.shadow_flags, names) | _unaliased(chosen.shadow_flags, names)
         plain = {**variables.plain, **chosen.plain}
         return cls(buckets=buckets, shadow_flags=flags, **plain)  # type: ignore[arg-type]  # read by name
+
+
+def _keeping_names(quotas: Iterable[Quota], before: Iterable[Quota]) -> tuple[Quota, ...]:
+    """A quota takes over the name of the one in its place: its key holds the name, and what was spent stands there."""
+    pairs = zip_longest(quotas, before)
+    return tuple(new if old is None or new.name else replace(new, name=old.name) for new, old in pairs if new)
 
 
 def _known(names: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """What was found and what follows from it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -78,18 +78,20 @@ class Decision(NamedTuple):
 
     @property
     def would_block(self) -> bool:
-        """Refused by the verdict, let through by the mode."""
+        """Not allowed by the verdict (a refusal, or a replay), let through by the mode."""
         return self.verdict is not Verdict.ALLOWED and not self.enforced
 
     @property
     def limit(self) -> int | None:
         """The burst of the quota with the least left."""
-        return self._tightest().burst if self.rooms else None
+        tightest = self.tightest()
+        return None if tightest is None else tightest.burst
 
     @property
     def remaining(self) -> int | None:
         """How many units would pass now, back to back."""
-        return self._tightest().remaining if self.rooms else None
+        tightest = self.tightest()
+        return None if tightest is None else tightest.remaining
 
     @property
     def reset_after_us(self) -> int | None:
@@ -114,7 +116,11 @@ class Decision(NamedTuple):
             for index, (quota, room_us) in enumerate(zip(self.quotas, self.rooms, strict=True))
         )
 
-    def _tightest(self) -> QuotaState:
+    def tightest(self) -> QuotaState | None:
+        """The quota with the least left; None where no store was asked."""
+        if len(self.rooms) <= 1:
+            rooms, quotas = self.rooms, self.quotas
+            return _state(quotas[0], rooms[0], self.cost, self.charged, 0) if rooms else None
         return min(self.states(), key=lambda state: (state.remaining, -state.reset_after_us))
 
 
@@ -238,8 +244,10 @@ class RateLimited(RateLimitError):
         super().__init__(f"{self.decision.verdict} by bucket '{self.decision.bucket}'{hint}")
 
 
-def ruling(decisions: Iterable[Decision]) -> Decision:
+def ruling(decisions: Sequence[Decision]) -> Decision:
     """The decision that speaks for all: a refusal with the longest wait, else the least that is left."""
+    if len(decisions) == 1:
+        return decisions[0]
 
     def weight(decision: Decision) -> tuple[bool, int, float]:
         remaining = decision.remaining

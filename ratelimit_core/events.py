@@ -1,12 +1,16 @@
-"""What sinks are told: one frozen event for each decision. Sinks are guests: they can't change or delay an answer."""
+"""What sinks are told: a frozen event for each decision, each shield that ended and each call of the store.
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+Sinks are guests: what they raise goes no further, and nothing they return is looked at. They are called where the
+decision was taken, in threads and on event loops alike: a sink must not wait for anything, and must be thread-safe.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from ratelimit_core.buckets import Mode
-from ratelimit_core.commands import Outcome
+from ratelimit_core.commands import Acquire, Command, Outcome, Peek, Renew, Reset, Resolve, Settle
 from ratelimit_core.decision import Admission, Decision, Settled, Verdict
 
 
@@ -23,7 +27,6 @@ class Layer(StrEnum):
 
 
 _LAYERS = {
-    Verdict.ALLOWED: Layer.NONE,
     Verdict.USER_REQUIRED: Layer.USER,
     Verdict.RATE_LIMITED: Layer.QUOTA,
     Verdict.COST_TOO_LARGE: Layer.QUOTA,
@@ -32,12 +35,13 @@ _LAYERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionEvent:
+class DecisionEvent(NamedTuple):
     """One bucket's decision about one request.
 
     `layer` is what refused; REPLAY is the quota of answers that cost nothing else.
-    `blocked` says that the verdict is a refusal, whether or not it was enforced. `route` is a template
+    `blocked` says that the verdict is a refusal (neither ALLOWED nor REPLAY), whether or not it was enforced;
+    `would_block`, that it is one and was not. `scope` narrowed the identity: its budget is its own. `claimed` says that
+    an idempotency record was taken to be worked on: no answer was kept for this request. `route` is a template
     (`/bookings/<int:pk>/`), never a path. `wait_us` is the wait in microseconds, known in shadow too; 0 when waiting
     would not help or is not needed. `now_us` is the store's epoch time.
     """
@@ -58,11 +62,15 @@ class DecisionEvent:
     remaining: int | None
     wait_us: int
     now_us: int
+    scope: str | None = None
+    claimed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SettleEvent:
-    """How one bucket's shield ended; `lost` says that its lease or claim was not held to the end."""
+class SettleEvent(NamedTuple):
+    """How one bucket's shield ended; `lost` says that its lease or claim was not held to the end.
+
+    `observed` ones were in shadow and kept nobody from anything; `claimed` ones had an idempotency record.
+    """
 
     bucket: str
     identity: str
@@ -70,45 +78,76 @@ class SettleEvent:
     outcome: Outcome
     lost: bool
     observed: bool
+    claimed: bool = True
+
+
+class StoreEvent(NamedTuple):
+    """One call of the store: how long it took, and what went wrong (the kind of a StoreError), if anything did.
+
+    `op` is one of OPS. A call whose caller was cancelled is not told of: nobody knows how it ended.
+    """
+
+    op: str
+    seconds: float
+    error: str | None = None
+
+
+OPS: Mapping[type[Command], str] = MappingProxyType(
+    {Acquire: "admit", Settle: "settle", Renew: "renew", Peek: "peek", Reset: "reset", Resolve: "resolve"}
+)
+"""What each command is called in a `StoreEvent`."""
+
+Event = DecisionEvent | SettleEvent | StoreEvent
 
 
 class Sink(Protocol):
-    """Anything that can be called with an event. What it raises is counted and goes no further."""
+    """Anything that can be called with an event; it ignores kinds of events that it does not know.
 
-    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None: ...
+    What it raises is counted and goes no further. It must not wait and must be thread-safe.
+    """
+
+    def __call__(self, event: Event, /) -> None: ...
 
 
 def events(admission: Admission, cost: int) -> Iterator[DecisionEvent]:
     """One event for each decision that this admission added."""
-    for decision in admission.decisions[admission.kept :]:
-        yield _event(decision, admission.route, cost)
+    claimed = [held.bucket.name for held in admission.fresh_held if held.shield.claim is not None]
+    for place in range(admission.kept, len(admission.decisions)):
+        decision = admission.decisions[place]
+        yield _event(decision, admission.marks[place][1], admission.route, cost, decision.bucket in claimed)
 
 
 def endings(settled: Iterable[Settled], route: str | None) -> Iterator[SettleEvent]:
     """One event for each shield that was settled."""
     for held, outcome, kept in settled:
         shadow = held.shield.at is not None
-        yield SettleEvent(held.bucket.name, str(held.identity), route, outcome, not kept, shadow)
+        claimed = held.shield.claim is not None
+        yield SettleEvent(held.bucket.name, str(held.identity), route, outcome, not kept, shadow, claimed)
 
 
-def _event(decision: Decision, route: str | None, cost: int) -> DecisionEvent:
+def _event(decision: Decision, scope: str | None, route: str | None, cost: int, claimed: bool) -> DecisionEvent:
+    verdict, enforced = decision.verdict, decision.enforced
+    blocked = verdict is not Verdict.ALLOWED and verdict is not Verdict.REPLAY
+    tightest = decision.tightest()
     return DecisionEvent(
-        bucket=decision.bucket,
-        layer=_layer(decision),
-        verdict=decision.verdict,
-        mode=decision.mode,
-        enforced=decision.enforced,
-        allowed=decision.allowed,
-        blocked=decision.verdict is not Verdict.ALLOWED,
-        would_block=decision.would_block,
-        degraded=decision.degraded,
-        identity=str(decision.identity or ""),
-        route=route,
-        cost=cost,
-        limit=decision.limit,
-        remaining=decision.remaining,
-        wait_us=decision.wait_us,
-        now_us=decision.now_us,
+        decision.bucket,
+        Layer.NONE if verdict is Verdict.ALLOWED else _layer(decision),
+        verdict,
+        decision.mode,
+        enforced,
+        decision.allowed,
+        blocked,
+        blocked and not enforced,
+        decision.degraded,
+        str(decision.identity or ""),
+        route,
+        cost,
+        None if tightest is None else tightest.burst,
+        None if tightest is None else tightest.remaining,
+        decision.wait_us,
+        decision.now_us,
+        scope,
+        claimed,
     )
 
 

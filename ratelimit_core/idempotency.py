@@ -10,7 +10,7 @@ from hashlib import sha256
 from urllib.parse import parse_qsl
 
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
-_MOST_FIELDS = 10_000
+MOST_FIELDS = 10_000
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -21,9 +21,9 @@ def read_key(text: str) -> str | None:
     a client's tries would name another record than on the others.
     """
     text = text.strip(" \t")
-    if len(parts := text.split(",")) > 1 and len({part.strip(" \t") for part in parts}) == 1:
-        return None
     quoted = _QUOTED.fullmatch(text)
+    if not quoted and len(parts := text.split(",")) > 1 and len({part.strip(" \t") for part in parts}) == 1:
+        return None
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
     return key if _VISIBLE.fullmatch(key) and (quoted or not key.startswith('"')) else None
 
@@ -93,7 +93,7 @@ def urlencoded(body: bytes) -> list[tuple[str, str]]:
 
     Raises ValueError for more than 10,000 of them.
     """
-    pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS)
+    pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=MOST_FIELDS)
     return [(text(name.encode("latin-1")), text(value.encode("latin-1"))) for name, value in pairs]
 
 

@@ -7,6 +7,7 @@
     shop:lock:{user:42}|<route>       a lease; shop:lock:{booking:17} one on a shared resource
     shop:idem:{user:42}|<sha256>      an idempotency record
     shop:shadow:lock:...              leases and records of a bucket that only observes
+    shop:policy                       a mark that changes when a policy was changed at run time
 
 The identity stands in braces, a Redis Cluster hash tag, so that all keys of one identity share a slot. A component
 is plain (`[A-Za-z0-9._:@/-]`, at most 64 characters) or `~` and the base64url SHA-256 of it; the separators
@@ -16,6 +17,7 @@ is plain (`[A-Za-z0-9._:@/-]`, at most 64 characters) or `~` and the base64url S
 import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
+from typing import NamedTuple
 
 from ratelimit_core.buckets import Bucket
 from ratelimit_core.errors import IdentityError
@@ -23,6 +25,9 @@ from ratelimit_core.identity import KINDS, Identity
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
 _SHADOW = "shadow:"
+_OF_BUCKETS = ("rl", "replay")
+_OF_SHIELDS = ("lock", "idem")
+_GLOB = re.compile(r"[*?\[\]\\^-]")
 
 
 def component(text: str) -> str:
@@ -74,3 +79,45 @@ def record_parts(key: str) -> tuple[str, str]:
     """The identity and the name in a key that `record` spelled, for a record that is kept elsewhere too."""
     owner, _, name = key.partition("|")
     return owner.partition("{")[2].removesuffix("}"), name
+
+
+def policy(namespace: str) -> str:
+    """The key of the mark by which processes tell each other that a policy was changed."""
+    return f"{namespace}:policy"
+
+
+class Spelled(NamedTuple):
+    """What a key of somebody's stands for.
+
+    `kind` is `rl`, `replay`, `lock` or `idem`; `name` the bucket of the first two, the route of a lease, the digest of
+    a record. Route and scope are as `component` spells them.
+    """
+
+    kind: str
+    name: str
+    scope: str | None = None
+    label: str | None = None
+    shadow: bool = False
+
+
+def pattern(namespace: str, identity: Identity) -> str:
+    """A pattern for SCAN that every key of an identity matches."""
+    escaped = (_GLOB.sub(r"\\\g<0>", text) for text in (namespace, tag(identity)))
+    return ":*".join(escaped) + "*"
+
+
+def read(key: str, namespace: str, identity: Identity) -> Spelled | None:
+    """What a key stands for; None for one that is not this identity's."""
+    head, found, rest = key.partition(tag(identity))
+    place = head.removeprefix(f"{namespace}:")
+    if not found or place == head or (rest and rest[0] not in "|#"):
+        return None
+    rest, _, label = rest.partition("#")
+    scope = rest[1:] if rest else None
+    shadow = place.startswith(_SHADOW)
+    kind, _, name = place.removeprefix(_SHADOW).removesuffix(":").partition(":")
+    if kind in _OF_SHIELDS and not name and scope is not None:
+        return Spelled(kind, scope, shadow=shadow)
+    if kind in _OF_BUCKETS and name and not shadow:
+        return Spelled(kind, name, scope, label or None)
+    return None

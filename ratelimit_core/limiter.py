@@ -1,5 +1,6 @@
 """One limiter behind every door: it keeps the configuration, the store and the sinks, and drives the flows."""
 
+import copy
 import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Self, Unpack
@@ -38,8 +39,8 @@ overlay: Overlay | None = None
 class Limiter:
     """Admits requests to buckets.
 
-    `config` is one frozen snapshot; `store` keeps the budgets; `sinks` are called with a `DecisionEvent` for each
-    decision and can't disturb it. Safe for threads and event loops alike.
+    `config` is one frozen snapshot; `store` keeps the budgets; `sinks` are called with an event for each decision,
+    each shield that ended and each call of the store, and can't disturb them. Safe for threads and event loops alike.
     """
 
     def __init__(self, config: Config, store: Store | None = None, sinks: Iterable[events.Sink] = ()) -> None:
@@ -47,6 +48,7 @@ class Limiter:
         self._store = store_from_url(config.store_url) if store is None else store
         self._local = MemoryStore()
         self._teller = Teller(tuple(sinks))
+        self._timed = self._teller.timed(self._store)
         self._overlaid: tuple[Overlay, Config] | None = None
         self._renewer = Renewer(self._teller.lost)
 
@@ -54,6 +56,16 @@ class Limiter:
     def from_env(cls, sinks: Iterable[events.Sink] = ()) -> "Limiter":
         """A limiter configured by the RATE_LIMIT_* environment variables; raises ConfigurationError."""
         return cls(Config.from_env(os.environ), sinks=sinks)
+
+    def using(self, config: Config) -> "Limiter":
+        """A limiter of another configuration that shares everything else: store, sinks and what is being held.
+
+        Namespace and store must be those of this one. Who met this limiter goes on with its configuration.
+        """
+        other = copy.copy(self)
+        other._config = config  # noqa: SLF001  # our own
+        other._overlaid = None  # noqa: SLF001
+        return other
 
     @property
     def config(self) -> Config:
@@ -76,12 +88,12 @@ class Limiter:
         ConfigurationError for an unknown bucket; never raises for a store's failure.
         """
         asked = ask(who, bucket, cost, options)
-        return self._admitted(run(flow.admit(self.config, asked), self.store, self._local), cost)
+        return self._admitted(run(flow.admit(self.config, asked), self._asked, self._local), cost)
 
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         """`admit` for an event loop."""
         asked = ask(who, bucket, cost, options)
-        return self._admitted(await arun(flow.admit(self.config, asked), self.store, self._local), cost)
+        return self._admitted(await arun(flow.admit(self.config, asked), self._asked, self._local), cost)
 
     def settle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
         """End an admission after its handler: give back its lease and end its claim as the result says.
@@ -93,15 +105,18 @@ class Limiter:
         if not admission.held:
             return True
         self._release(admission, prior)
-        return self._ended(run(flow.settle(admission, result, prior), self.store, self._local), admission)
+        return self._ended(run(flow.settle(admission, result, prior), self._asked, self._local), admission)
 
     async def asettle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
         """`settle` for an event loop; done when it returns, also for a task that is cancelled meanwhile."""
         if not admission.held:
             return True
         self._release(admission, prior)
-        settling = arun(flow.settle(admission, result, prior), self.store, self._local)
-        return self._ended(await finish(settling), admission)
+
+        async def settling() -> bool:  # told of as well, for a task that is cancelled again and again
+            return self._ended(await arun(flow.settle(admission, result, prior), self._asked, self._local), admission)
+
+        return await finish(settling())
 
     def still_held(self, admission: Admission) -> bool:
         """Whether everything that an admission holds is still its own, as far as this process can know.
@@ -130,21 +145,21 @@ class Limiter:
         """
         wish = Wish("", idempotency_key, fingerprint, owner=owner)
         resolving = flow.resolve(self.config, bucket, identity, wish, ending, result)
-        return run(resolving, self.store, self._local)
+        return run(resolving, self._asked, self._local)
 
     def guard(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> "Guard":
         """Admit in a `with` or `async with` block and settle at its end; raises RateLimited instead of entering."""
         return Guard(self, who, bucket, cost, options)
 
     def peek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
-        """What `admit` would decide now; charges nothing, writes nothing, tells no sink."""
+        """What `admit` would decide now; charges nothing, writes nothing, tells no sink of a decision."""
         asked = ask(who, bucket, cost, options)
-        return run(flow.peek(self.config, asked), self.store, self._local).decision
+        return run(flow.peek(self.config, asked), self._asked, self._local).decision
 
     async def apeek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """`peek` for an event loop."""
         asked = ask(who, bucket, cost, options)
-        return (await arun(flow.peek(self.config, asked), self.store, self._local)).decision
+        return (await arun(flow.peek(self.config, asked), self._asked, self._local)).decision
 
     def reset(self, identity: Identity, bucket: Buckets | None = None, scope: str | None = None) -> int:
         """Forget what an identity has spent, in one bucket or all; returns how many quotas had something.
@@ -152,7 +167,7 @@ class Limiter:
         Raises StoreError when the store can't be reached: nothing was forgotten then.
         """
         chosen = tuple(self.config.policies) if bucket is None else names(bucket)
-        return run(flow.reset(self.config, identity, chosen, scope), self.store, self._local)
+        return run(flow.reset(self.config, identity, chosen, scope), self._asked, self._local)
 
     def headers(self, admission: Admission) -> headers.Pairs:
         """The response headers of an admission, as (name, value) pairs."""
@@ -164,7 +179,7 @@ class Limiter:
 
     def ping(self) -> int:
         """The store's time in epoch microseconds, for operators; raises StoreError when it can't be reached."""
-        return numbers(self.store.execute(Peek(())))[0]
+        return numbers(self._asked.execute(Peek(())))[0]
 
     def describe(self) -> dict[str, object]:
         """Store, breaker and counts, for operators."""
@@ -178,10 +193,15 @@ class Limiter:
         """Close the store's connections, those of the running loop included."""
         await self._store.aclose()
 
+    @property
+    def _asked(self) -> Store:
+        """The store in use, timed if there are sinks."""
+        return self._timed if overlay is None else self._teller.timed(overlay.store)
+
     def _admitted(self, admission: Admission, cost: int) -> Admission:
         if overlay is None:
             for held in admission.fresh_held:
-                self._renewer.watch(held, self._store)
+                self._renewer.watch(held, self._timed)
         self._teller.admitted(admission, cost)
         return admission
 

@@ -6,7 +6,9 @@ from collections import Counter
 from ratelimit_core import events
 from ratelimit_core.commands import Outcome
 from ratelimit_core.decision import Admission, Held, Settled
+from ratelimit_core.drive import Store
 from ratelimit_core.identity import AddressNote
+from ratelimit_core.timing import TimedStore
 
 _log = logging.getLogger("ratelimit_core")
 _REMARKS = {
@@ -28,6 +30,10 @@ class Teller:
     def counts(self) -> dict[str, int]:
         """What was counted so far, by name."""
         return dict(self._counts)
+
+    def timed(self, store: Store) -> Store:
+        """A store whose calls are told of; the store itself where nobody listens, and then nothing is measured."""
+        return TimedStore(store, self._send) if self._sinks else store
 
     def admitted(self, admission: Admission, cost: int) -> None:
         """Tell of an admission's new decisions."""
@@ -57,7 +63,7 @@ class Teller:
         """A shield could not be kept while its handler ran; settling it will count it."""
         _log.warning("A lease or claim of bucket '%s' was lost while its handler ran.", held.bucket.name)
 
-    def _send(self, event: events.DecisionEvent | events.SettleEvent) -> None:
+    def _send(self, event: events.Event) -> None:
         for sink in self._sinks:
             try:
                 sink(event)

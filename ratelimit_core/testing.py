@@ -19,7 +19,7 @@ from ratelimit_core.buckets import Mode
 from ratelimit_core.commands import Acquire, Command, Peek, Renew, Reply
 from ratelimit_core.config import Config
 from ratelimit_core.errors import StoreError, TestModeError
-from ratelimit_core.events import DecisionEvent, SettleEvent
+from ratelimit_core.events import DecisionEvent, Event, SettleEvent, StoreEvent
 from ratelimit_core.stores import MemoryStore
 
 __all__ = ["ManualClock", "RecordingSink", "ScriptedStore", "enforcing", "is_testing", "refuse_testing", "set_testing"]
@@ -45,17 +45,20 @@ class ManualClock:
 
 
 class RecordingSink:
-    """A sink that keeps the events of decisions in `.events`, those of settled shields in `.endings`."""
+    """A sink that keeps decisions in `.events`, settled shields in `.endings`, calls of the store in `.calls`."""
 
     def __init__(self) -> None:
         self.events: list[DecisionEvent] = []
         self.endings: list[SettleEvent] = []
+        self.calls: list[StoreEvent] = []
 
-    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None:
-        if isinstance(event, SettleEvent):
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, DecisionEvent):
+            self.events.append(event)
+        elif isinstance(event, SettleEvent):
             self.endings.append(event)
         else:
-            self.events.append(event)
+            self.calls.append(event)
 
 
 class ScriptedStore:
@@ -160,4 +163,4 @@ def _enforcing(config: Config) -> Config:
 
 def _all_in(config: Config, mode: Mode) -> Config:
     buckets = tuple(bucket if bucket.mode is Mode.OFF else replace(bucket, mode=mode) for bucket in config.buckets)
-    return replace(config, buckets=buckets, shadow=None, shadow_flags={})
+    return replace(config, buckets=buckets, shadow=None, shadow_flags={}, overrides={})

@@ -10,7 +10,8 @@ import uvicorn
 from django.core.management import call_command
 
 GUIDE = """
-Open {url}/ and log in as alice, bob or admin (the password is the name); the admin is {url}/admin/.
+Open {url}/ and log in as alice, bob or admin (the password is the name); the admin is {url}/admin/, and in it
+what the limits do, what others would do, and their switches: {url}/admin/django_ratelimit_gcra/dashboard/.
 
 Every answer says what is left:
   curl -i {url}/instructors/

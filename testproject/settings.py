@@ -1,7 +1,8 @@
 """Settings of the demo and of the tests; everything a deployment would change comes from the environment.
 
 The limiter reads its own variables (RATE_LIMIT_SHADOW_READ, RATE_LIMIT_STORE_URL, RATE_LIMIT_TRUSTED_PROXIES...) and
-runs here with its four default buckets, so no RATE_LIMIT_* setting stands below: a setting would beat the variable.
+runs here with its four default buckets, so no other RATE_LIMIT_* setting stands below: a setting would beat the
+variable.
 """
 
 from __future__ import annotations
@@ -122,6 +123,9 @@ CORS_ALLOW_HEADERS = [
     "x-csrftoken",
     "x-requested-with",
 ]
+
+# For what is a default elsewhere: the demo shows its metrics at /metrics/, unless the variable says no.
+RATE_LIMIT_METRICS = env.str("RATE_LIMIT_METRICS", "true")
 
 # How long the fake payment processor takes; a second or two makes a double click visible.
 PROCESSOR_SECONDS = env.float("TESTPROJECT_PROCESSOR_SECONDS", 0.0)

@@ -10,4 +10,5 @@ urlpatterns = [
     path("api/", include("testproject.marketplace.api_urls")),
     path("samples/", include("testproject.samples.urls")),
     path("admin/", admin.site.urls),
+    path("metrics/", include("django_ratelimit_gcra.urls")),
 ]

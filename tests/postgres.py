@@ -66,6 +66,11 @@ class PostgresServer:
             processes.end(self._process, signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def stop(self) -> None:
+        """At once, as in a crash: clients lose their connections, nobody listens any more."""
+        if self._process is not None:
+            processes.end(self._process, signal.SIGQUIT)
+
     def _connect(self) -> "psycopg.Connection[Any]":
         return psycopg.connect(
             host="127.0.0.1", port=self.port, user=_NAME, dbname="postgres", autocommit=True, connect_timeout=5

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from testproject.bootstrap import ENVIRONMENT, BootstrapError, say
-from tests import browsers, node, postgres_binaries
+from tests import browsers, node, postgres_binaries, prometheus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ def _redis_server() -> bool:
 NEEDS = (
     Need("a Redis server", _redis_server, "redis-server"),
     Need("a PostgreSQL server", postgres_binaries.present, postgres_binaries.PACKAGE),
+    Need("Prometheus and promtool", prometheus.present, prometheus.PACKAGE),
     Need("a Chromium browser", browsers.present, browsers.PACKAGE),
     Need(f"Node {node.OLDEST} or newer", node.present, node.PACKAGE),
     Need("npm", node.npm_present, node.NPM_PACKAGE),

@@ -11,6 +11,7 @@ that loses least. A live key that had to go is counted in `describe()["evicted"]
 import heapq
 import os
 import threading
+import time
 import weakref
 
 from ratelimit_core import gcra
@@ -29,6 +30,8 @@ from ratelimit_core.commands import (
     Shielded,
 )
 from ratelimit_core.errors import ConfigurationError
+from ratelimit_core.identity import Identity
+from ratelimit_core.stores import sight
 from ratelimit_core.stores.shields import Shields
 
 _SLOT_US = 1_000_000
@@ -74,6 +77,17 @@ class MemoryStore:
             "evicted": self._evicted,
             "shields": len(self._shields),
         }
+
+    def look(self, namespace: str, identity: Identity, seconds: float) -> sight.Sight:
+        """What there is of an identity, after at most so many seconds."""
+        until_s = time.monotonic() + seconds
+        with self._lock:
+            every = [*self._tats, *self._shields.keys()]
+        found, complete = sight.chosen(every, namespace, identity, until_s)
+        with self._lock:
+            now_us = self._clock.now_us()
+            things = [(key, self._tats.get(key) or self._shields.seen(key, now_us)) for key in found]
+        return sight.sorted_out(now_us, things, complete)
 
     def close(self) -> None:
         """Nothing to close; what was counted stays."""

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import NamedTuple
 
 import redis
@@ -27,7 +28,11 @@ from ratelimit_core.breaker import Breaker
 from ratelimit_core.clock import Clock
 from ratelimit_core.commands import Command, Reply
 from ratelimit_core.errors import ConfigurationError, StoreError
+from ratelimit_core.identity import Identity
 from ratelimit_core.stores import urls
+from ratelimit_core.stores.arrears import Arrears
+from ratelimit_core.stores.line import Line
+from ratelimit_core.stores.sight import Sight
 from ratelimit_core.stores.turns import Deadline, LoopTurns, Turns
 from ratelimit_core.stores.wire import SERVER_CLOCK, Call, decode, encode
 
@@ -78,12 +83,21 @@ class RedisStore:
 
     def _start(self) -> None:
         self._breaker = Breaker(threshold=min(3, self._size))
+        self._line = self._new_line()
         self._turns = Turns(self._size, self._connection, self._breaker, self._turn_us)
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._breaker.on_open(self._wake_loops)
+        self._arrears = Arrears(self._execute)
 
     def execute(self, command: Command, /) -> Reply:
-        """Carry out one command from a thread; raises StoreError."""
+        """Carry out one command from a thread; raises StoreError. A settlement that fails is said again later."""
+        try:
+            return self._execute(command)
+        except StoreError as error:
+            self._arrears.owe(command, error)
+            raise
+
+    def _execute(self, command: Command) -> Reply:
         self._breaker.check()
         call = self._call(command)
         connection = self._turns.take()
@@ -101,7 +115,14 @@ class RedisStore:
             self._turns.give(connection, answered=reply is not None)
 
     async def aexecute(self, command: Command, /) -> Reply:
-        """Carry out one command from an event loop; raises StoreError."""
+        """The same from an event loop."""
+        try:
+            return await self._aexecute(command)
+        except StoreError as error:
+            self._arrears.owe(command, error)
+            raise
+
+    async def _aexecute(self, command: Command) -> Reply:
         self._breaker.check()
         call = self._call(command)
         turns = await self._loop_turns()
@@ -134,21 +155,24 @@ class RedisStore:
 
     def eviction_policy(self) -> str | None:
         """The server's `maxmemory-policy`, for operators; None where it does not say."""
-        connection = self._connection()
-        connection.socket_timeout = connection.socket_connect_timeout = self._patient_deadline_s
-        try:
-            connection.send_command("INFO", "memory")
-            said = connection.read_response()
-        except _ERRORS:
-            return None
-        finally:
-            connection.disconnect()
-        text = said.decode() if isinstance(said, bytes) else str(said)
-        found = [line.partition(":")[2] for line in text.splitlines() if line.startswith("maxmemory_policy:")]
-        return found[0] if found else None
+        return self._line.eviction_policy()
+
+    def signal(self, key: str) -> bool:
+        """Change the mark at `key`, for every process that looks at it; False where the server can't be told."""
+        return self._line.signal(key)
+
+    def signalled(self, key: str) -> object:
+        """The mark at `key`, to be compared with an earlier one; None where the server can't be asked."""
+        return self._line.signalled(key)
+
+    def look(self, namespace: str, identity: Identity, seconds: float) -> Sight:
+        """What there is of an identity, after about so many seconds at most; raises StoreError."""
+        now_us = None if self._clock is None else self._clock.now_us()
+        return self._new_line().look(namespace, identity, seconds, now_us)
 
     def close(self) -> None:
         """Close the connections of threads that are not in use; a later command opens new ones."""
+        self._line.close()
         self._turns.each_idle(lambda connection: connection.disconnect())
 
     async def aclose(self) -> None:
@@ -169,6 +193,11 @@ class RedisStore:
     def _connection(self) -> redis.Connection:
         connection: redis.Connection = self._sync_pool.connection_class(**self._sync_pool.connection_kwargs)
         return connection
+
+    def _new_line(self) -> Line:
+        kwargs = {"socket_timeout": self._patient_deadline_s, "socket_connect_timeout": self._patient_deadline_s}
+        connect = partial(self._sync_pool.connection_class, **{**self._sync_pool.connection_kwargs, **kwargs})
+        return Line(connect, _ERRORS, _kind)
 
     def _loop_connection(self) -> AbstractConnection:
         return self._async_pool.connection_class(**self._async_pool.connection_kwargs)

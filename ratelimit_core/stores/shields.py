@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from ratelimit_core.commands import Claim, Finding, Lease, Outcome, Resolve, Settle, Shield
 from ratelimit_core.errors import StoreError
+from ratelimit_core.stores.sight import IN_PROGRESS as _IN_PROGRESS
+from ratelimit_core.stores.sight import Holder, Raw, Record
 
 _LOOKS = 4
-_IN_PROGRESS = "p"
 
 
 @dataclass(slots=True)
@@ -134,6 +135,18 @@ class Shields:
         if record is not None and claim is not None:
             _work_until(record, claim, now_us)
         return lease_held, int(record is not None)
+
+    def keys(self) -> list[str]:
+        """Every key of a lease or a record."""
+        return list(self._held)
+
+    def seen(self, key: str, now_us: int) -> tuple[Holder, ...] | Record | None:
+        """Who holds a lease now, or how a record reads."""
+        held = self._held.get(key)
+        if isinstance(held, _Record):
+            return Raw(held.state, held.deadline_us, held.lasts_us, held.ends_us, held.generation).read(now_us)
+        deadlines = {} if held is None else held.deadlines
+        return tuple(Holder(token, deadline_us) for token, deadline_us in deadlines.items() if deadline_us > now_us)
 
     def forget(self, key: str) -> bool:
         """Drop a key; whether it existed."""

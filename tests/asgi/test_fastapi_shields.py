@@ -1,5 +1,6 @@
 """The shield as a FastAPI dependency: the dependency admits, the middleware around it records and settles."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import Any
@@ -163,6 +164,25 @@ async def test_a_body_above_the_limit_is_refused_unless_it_is_only_observed(decl
     headers = [("content-length", "11")] if declared else []
     await site.app(scope_of("/raw", "POST", headers), exchange.receive, exchange.send)
     assert (exchange.status, site.paid) == ((413, []) if mode is Mode.ENFORCE else (201, [b"12345678901"]))
+
+
+async def test_a_large_body_is_not_read_in_the_event_loop() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    site = Site()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with site.client() as client:
+        ticking = asyncio.create_task(tick())
+        answer = await client.post("/raw", content=b"%41" * 700_000, headers=form)  # takes a second to be decoded
+        ticking.cancel()
+    assert (answer.status_code, len(site.paid)) == (201, 1)
+    assert ticks > 20
 
 
 async def test_without_the_middleware_a_bucket_with_idempotency_is_a_clear_error_and_a_lease_is_not() -> None:

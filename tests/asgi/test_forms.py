@@ -60,6 +60,56 @@ def test_every_hidden_key_is_seen() -> None:
 
 def test_a_form_of_very_many_fields_is_compared_as_it_is() -> None:
     assert read_form(URLENCODED, b"&".join([b"a"] * 10_001)) is None
+    most = [part('name="a"', b"")] * 10_000
+    assert len(read(multipart(*most)).fields) == 10_000
+    assert read_form("multipart/form-data; boundary=xx", multipart(*most, b"")) is None
+
+
+@pytest.mark.parametrize(
+    "head", ["; x=y" * 100_000, '; x="' + ";" * 100_000 + '"', "\r\nX-More: y" * 100_000], ids=["many", "long", "lines"]
+)
+def test_a_part_that_says_more_about_itself_than_any_client_does_is_not_looked_into(head: str) -> None:
+    """The email package reads such parameters in quadratic time: 500 KB of them took 17 s."""
+    body = multipart(part(f'name="a"{head}', b""))
+    assert read_form("multipart/form-data; boundary=xx", body) is None
+
+
+@pytest.mark.parametrize(
+    ("disposition", "field"),
+    [
+        ("name=a", "a"),
+        ('name="a\\"b\\\\c"', 'a"b\\c'),
+        ('NAME="a"', "a"),
+        ('name = "a"', None),
+        ('name="a"; name="b"', None),
+        ('name="a', None),
+        ('name="a" "b"', None),
+        ("name*=utf-8''a", None),
+    ],
+)
+def test_a_fields_name_is_read_as_clients_write_it(disposition: str, field: str | None) -> None:
+    form = read_form("multipart/form-data; boundary=xx", multipart(part(disposition, b"1")))
+    assert (None if form is None else form.fields) == (None if field is None else [(field, "1")])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
+        b"Content-Disposition: form-data;\r\n name=a",
+        b"Content-Disposition: form-data; name=a\r\nno colon",
+        b"Content-Type: text/plain",
+    ],
+)
+def test_a_part_with_odd_headers_makes_no_form(head: bytes) -> None:
+    assert read_form("multipart/form-data; boundary=xx", multipart(head + b"\r\n\r\n1")) is None
+
+
+def test_a_file_may_name_itself_beyond_ascii() -> None:
+    names = ["filename*=utf-8''%C3%A4", "filename*=utf-8''%C3%B6", 'filename="a"']
+    forms = [read(multipart(part(f'name="f"; {name}', b"x"))) for name in names]
+    assert len({form.digest() for form in forms}) == 3
+    assert all(len(form.files) == 1 for form in forms)
 
 
 def test_the_type_of_a_file_tells_forms_apart() -> None:
@@ -119,7 +169,13 @@ def test_what_looks_odd_is_no_form(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; x"]
+    "content_type",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; x",
+        f'multipart/form-data; boundary=xx; x="{";" * 60_000}"',
+    ],
 )
 def test_without_a_boundary_there_is_no_form(content_type: str) -> None:
     assert is_form(content_type)

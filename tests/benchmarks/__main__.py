@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks admit` or `shields`: what an admission costs, beside a floor measured in the same run."""
+"""`python -m tests.benchmarks admit` (or another): what something costs, beside a floor measured in the same run."""
 
 import argparse
 import json
@@ -6,10 +6,16 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import admit, shields
+from tests.benchmarks import admit, dashboard, records, shields, sinks
 from tests.benchmarks.measure import Line, table
 
-BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {"admit": admit.run, "shields": shields.run}
+BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
+    "admit": admit.run,
+    "dashboard": dashboard.run,
+    "records": records.run,
+    "shields": shields.run,
+    "sinks": sinks.run,
+}
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ class Line(NamedTuple):
     unit: str
 
 
-_NS = {"ns": 1.0, "us": 1_000.0}
+_NS = {"ns": 1.0, "us": 1_000.0, "ms": 1_000_000.0}
 
 
 def compare(what: str, floor_name: str, floor: Work, ours: Work, number: int, rounds: int, unit: str = "ns") -> Line:

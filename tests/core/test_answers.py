@@ -87,7 +87,8 @@ def test_a_job_without_a_response_is_an_empty_success() -> None:
     "stored",
     [b"", b"text", b"[]", b"{}", b"5", b"null", b'{"status": null, "headers": [], "kept": true}',
      b'{"status": "x", "headers": [], "kept": true}', b'{"status": 200, "headers": [1], "kept": true}',
-     b'{"status": 200, "headers": [["a"]], "kept": true}', b'{"status": 200, "headers": []}', b"\xff\xfe"],
+     b'{"status": 200, "headers": [["a"]], "kept": true}', b'{"status": 200, "headers": []}', b"\xff\xfe",
+     b"[" * 200_000],
 )  # fmt: skip
 def test_what_is_no_answer_is_a_value_error(stored: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # json's own, or ours

@@ -10,7 +10,7 @@ import pytest
 
 from ratelimit_core import Bucket, Config, ConfigurationError, Mode, Quota, Rule
 from ratelimit_core.buckets import StoreDown, Undecorated
-from ratelimit_core.config import Source
+from ratelimit_core.config import Override, Source
 from ratelimit_core.parsing import ATTRIBUTES, canonical_name, merged, parse_bool
 
 READ = Bucket("read", quota="60/m:10")
@@ -464,6 +464,83 @@ def test_a_global_flag_reaches_the_buckets_that_are_listed() -> None:
         SHADOW=True, BUCKETS={"chat": {"quota": "60/m:10", "mode": "enforce"}, "read": {"mode": "enforce"}}
     )
     assert {policy.mode for policy in config.policies.values()} == {Mode.SHADOW}
+
+
+# --- what is changed at run time
+
+
+@pytest.mark.parametrize("own", list(Mode))
+@pytest.mark.parametrize("shadow", [None, True, False])
+@pytest.mark.parametrize("flag", [None, True, False])
+@pytest.mark.parametrize("chosen", list(Mode))
+def test_an_override_beats_every_flag_and_the_bucket_s_own_mode(
+    own: Mode, shadow: bool | None, flag: bool | None, chosen: Mode
+) -> None:
+    flags = {} if flag is None else {"read": flag}
+    base = Config(buckets=[replace(READ, mode=own), PAIR], shadow=shadow, shadow_flags=flags)
+    config = base.overridden({"read": Override(mode=chosen)})
+    assert config.policy("read") == (replace(READ, mode=chosen), chosen, Source.OVERRIDE)
+    assert config.policy("pair") == base.policy("pair")
+
+
+def test_an_override_of_quotas_leaves_the_mode_to_the_settings() -> None:
+    base = Config(buckets=[READ], shadow=True)
+    policy = base.overridden({"read": Override(quotas=(Quota.parse("90/m:15"),))}).policy("read")
+    assert (policy.bucket.quotas, policy.mode, policy.source) == (
+        (Quota.parse("90/m:15"),),
+        Mode.SHADOW,
+        Source.SHADOW,
+    )
+
+
+def test_an_override_of_the_share_keeps_what_else_there_is() -> None:
+    base = Config(buckets=[replace(READ, mode=Mode.CANARY, canary_percent=10)])
+    policy = base.overridden({"read": Override(canary_percent=20)}).policy("read")
+    assert policy == (replace(READ, mode=Mode.CANARY, canary_percent=20), Mode.CANARY, Source.BUCKET)
+
+
+def test_an_override_keeps_the_names_of_quotas_so_that_no_debt_is_forgotten() -> None:
+    named = Bucket("read", quotas=[Quota.parse("60/m:10", name="short"), Quota.parse("100/h:20", name="long")])
+    quotas = (Quota.parse("90/m:10"), Quota.parse("100/2h:20"), Quota.parse("500/d:90"))
+    after = Config(buckets=[named]).overridden({"read": Override(quotas=quotas)}).policy("read").bucket.quotas
+    assert [quota.label for quota in after] == ["short", "long", "86400s"]
+    fewer = Config(buckets=[named]).overridden({"read": Override(quotas=quotas[:1])}).policy("read").bucket.quotas
+    assert [quota.label for quota in fewer] == ["short"]
+    renamed = Override(quotas=(Quota.parse("90/m:10", name="other"),))
+    assert Config(buckets=[named]).overridden({"read": renamed}).policy("read").bucket.quotas[0].name == "other"
+
+
+def test_the_kill_switch_beats_an_override_and_nothing_beats_the_settings_kill_switch() -> None:
+    enforced = {"read": Override(mode=Mode.ENFORCE)}
+    killed = Config(buckets=[READ]).overridden(enforced, enabled=False)
+    assert (killed.policy("read").mode, killed.policy("read").source) == (Mode.OFF, Source.KILL_SWITCH)
+    for enabled in (True, None):
+        assert not Config(buckets=[READ], enabled=False).overridden(enforced, enabled).enabled
+        assert Config(buckets=[READ]).overridden(enforced, enabled).enabled
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"reed": Override()}, "override: bucket = 'reed' can't be used: the buckets are read, pair"),
+        ({"read": Override(mode="enfroce")}, "bucket 'read': mode = 'enfroce' can't be used: one of off, shadow"),  # type: ignore[arg-type]
+        ({"read": Override(canary_percent=101)}, "bucket 'read': canary_percent = 101 can't be used: a number from 0"),
+        ({"read": Override(quotas=())}, "bucket 'read': quotas = () can't be used: give quota= or quotas="),
+        ({"pair": Override(quotas=(PAIR.quotas[1],) * 2)}, "bucket 'pair': quotas = ['3600s', '3600s'] can't be used"),
+    ],
+)
+def test_an_override_that_can_not_be_used_is_named(overrides: Mapping[str, Override], message: str) -> None:
+    base = Config(buckets=[READ, PAIR])
+    with pytest.raises(ConfigurationError) as caught:
+        base.overridden(overrides)
+    assert str(caught.value).startswith(message)
+    assert base.policy("read").source is Source.BUCKET
+
+
+def test_an_override_changes_a_new_snapshot_only() -> None:
+    base = Config(buckets=[READ])
+    base.overridden({"read": Override(mode=Mode.OFF)})
+    assert base == Config(buckets=[READ])
 
 
 # --- values given in code

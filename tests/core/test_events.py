@@ -1,13 +1,12 @@
 """What sinks are told."""
 
-from dataclasses import FrozenInstanceError, asdict
-
 import pytest
 
 from ratelimit_core import Bucket, Config, DecisionEvent, Identity, Limiter, Mode, RequestInfo, StoreError, Verdict
 from ratelimit_core.answers import Result
+from ratelimit_core.buckets import StoreDown
 from ratelimit_core.commands import Finding, Outcome, Reply, Shielded
-from ratelimit_core.events import Layer, SettleEvent
+from ratelimit_core.events import Event, Layer, SettleEvent
 from ratelimit_core.testing import RecordingSink, ScriptedStore
 
 NOW_US = 1_767_225_600_000_000
@@ -27,7 +26,7 @@ def told(*replies: Reply | StoreError) -> tuple[Limiter, RecordingSink]:
 def test_an_event_says_everything_about_a_decision() -> None:
     limiter, sink = told((NOW_US, -1_500_000))
     limiter.admit(ALICE, "read", cost=2, route="/bookings/<int:pk>/")
-    assert [asdict(event) for event in sink.events] == [
+    assert [event._asdict() for event in sink.events] == [
         {
             "bucket": "read",
             "layer": Layer.QUOTA,
@@ -45,6 +44,8 @@ def test_an_event_says_everything_about_a_decision() -> None:
             "remaining": 0,
             "wait_us": 1_500_000,
             "now_us": NOW_US,
+            "scope": None,
+            "claimed": False,
         }
     ]
 
@@ -93,11 +94,11 @@ def test_peeking_tells_nobody() -> None:
 
 
 def test_an_event_can_not_be_changed() -> None:
-    seen: list[DecisionEvent | SettleEvent] = []
+    seen: list[Event] = []
     limiter = Limiter(Config(buckets=BUCKETS), ScriptedStore([(NOW_US, 0)]), sinks=[seen.append])
     limiter.admit(ALICE, "read")
-    with pytest.raises(FrozenInstanceError):
-        seen[0].bucket = "other"  # type: ignore[misc]  # on purpose
+    with pytest.raises(AttributeError):
+        seen[-1].bucket = "other"  # type: ignore[misc, union-attr]  # on purpose
 
 
 # --- shields
@@ -145,4 +146,51 @@ def test_a_settlement_is_told_with_what_was_lost(reply: Reply, lost: bool) -> No
     limiter = Limiter(Config.default(), store, sinks=[sink])
     admission = limiter.admit(ALICE, "financial", fingerprint="abc", route="/pay/")
     limiter.settle(admission, Result(500))
-    assert sink.endings == [SettleEvent("financial", "user:alice", "/pay/", Outcome.UNKNOWN, lost, observed=False)]
+    assert sink.endings == [
+        SettleEvent("financial", "user:alice", "/pay/", Outcome.UNKNOWN, lost, observed=False, claimed=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("finding", "blocked"), [(Finding.HELD, False), (Finding.REPLAY, False), (Finding.IN_PROGRESS, True)]
+)
+def test_a_replay_is_no_refusal(finding: Finding, blocked: bool) -> None:
+    event = financial(finding)
+    assert (event.blocked, event.would_block) == (blocked, False)
+
+
+def test_a_replay_in_shadow_would_not_have_blocked_either() -> None:
+    sink = RecordingSink()
+    store = ScriptedStore([Shielded((NOW_US, 0), Finding.REPLAY, 0, 0, 1, b"")])
+    limiter = Limiter(Config.from_settings({"RATE_LIMIT_SHADOW": True}, {}), store, sinks=[sink])
+    limiter.admit(ALICE, "financial", fingerprint="abc")
+    (event,) = sink.events
+    assert (event.verdict, event.enforced, event.blocked, event.would_block) == (Verdict.REPLAY, False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "claimed"), [(Finding.HELD, True), (Finding.REPLAY, False), (Finding.LEASED_OUT, False)]
+)
+def test_an_event_says_whether_a_record_was_claimed(finding: Finding, claimed: bool) -> None:
+    assert financial(finding).claimed is claimed
+
+
+def test_only_the_bucket_that_claimed_says_so_and_only_once() -> None:
+    buckets = [*Config.default().buckets, Bucket("leased", quota="5/m:5", concurrency=1, store_down=StoreDown.CLOSED)]
+    sink = RecordingSink()
+    held = Shielded((NOW_US, 0, 9_000_000), Finding.HELD, 0, 7, 3, b"")
+    store = ScriptedStore([held, (NOW_US, 9_000_000), Shielded((NOW_US, 0), Finding.HELD, 0, 7, 3, b"")])
+    limiter = Limiter(Config(buckets=buckets), store, sinks=[sink])
+    prior = limiter.admit(ALICE, ["financial", "write"], fingerprint="abc")
+    limiter.admit(ALICE, ["financial", "read"], fingerprint="abc", prior=prior)
+    limiter.admit(ALICE, "leased")
+    found = [(event.bucket, event.claimed) for event in sink.events]
+    assert found == [("financial", True), ("write", False), ("read", False), ("leased", False)]
+
+
+def test_an_event_names_the_scope_that_was_charged() -> None:
+    limiter, sink = told((NOW_US, 9_000_000), (NOW_US, 9_000_000))
+    prior = limiter.admit(ALICE, "read", scope="room 1")
+    limiter.admit(ALICE, "read", scope="room 2", prior=prior)
+    limiter.admit(ALICE, "off")
+    assert [event.scope for event in sink.events] == ["room 1", "room 2", None]

@@ -126,3 +126,59 @@ def test_leases_records_and_quotas_never_share_a_key(
 def test_a_record_s_key_tells_identity_and_name() -> None:
     key = keys.record("shop", Identity.user("alice@example.com"), "abc", shadow=False)
     assert keys.record_parts(key) == ("user:alice@example.com", "abc")
+
+
+# --- and back
+
+
+@given(thing)
+def test_a_quota_s_key_tells_what_it_stands_for(one: Thing) -> None:
+    namespace, bucket, identity, scope, label = one
+    narrowed = None if scope is None else keys.component(scope)
+    assert keys.read(keys.quota(*one), namespace, identity) == keys.Spelled("rl", bucket, narrowed, label)
+
+
+@given(lease)
+def test_the_keys_of_shields_tell_what_they_stand_for(one: tuple[str, Identity, str, str | None, bool]) -> None:
+    namespace, identity, route, _, shadow = one
+    key = keys.lease(namespace, identity, route, None, shadow)
+    assert keys.read(key, namespace, identity) == keys.Spelled("lock", keys.component(route), shadow=shadow)
+    key = keys.record(namespace, identity, "f" * 64, shadow)
+    assert keys.read(key, namespace, identity) == keys.Spelled("idem", "f" * 64, shadow=shadow)
+    assert keys.read(keys.replay(namespace, "pay", identity), namespace, identity) == keys.Spelled("replay", "pay")
+
+
+@given(thing, thing)
+def test_a_key_is_read_as_its_own_identity_s_alone(one: Thing, other: Thing) -> None:
+    same = (one[0], one[2]) == (other[0], other[2])
+    assert (keys.read(keys.quota(*one), other[0], other[2]) is not None) == same
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "shop:policy",
+        "shop:lock:{user:42}",
+        "shop:rl:{user:42}",
+        "shop:shadow:rl:read:{user:42}",
+        "shop:shadow:replay:pay:{user:42}",
+        "shop:idem:pay:{user:42}|f",
+        "shop:other:{user:42}|f",
+        "shop:rl:read:{user:42}x",
+        "shopping:rl:read:{user:42}",
+        "rl:read:{user:42}",
+    ],
+)
+def test_what_was_never_spelled_is_nobody_s(key: str) -> None:
+    assert keys.read(key, "shop", Identity.user("42")) is None
+
+
+def test_the_mark_of_a_changed_policy_is_no_identity_s_key() -> None:
+    assert keys.policy("shop") == "shop:policy"
+
+
+def test_a_pattern_means_what_it_says_letter_by_letter() -> None:
+    """A glob in a namespace or an identity would show an operator somebody else."""
+    assert keys.pattern("a-b", Identity.key("x-1")) == r"a\-b:*{key:x\-1}*"
+    assert keys.pattern("shop", Identity.key("[*?]")).startswith("shop:*{key:~")

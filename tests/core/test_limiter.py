@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -14,24 +15,27 @@ from ratelimit_core import (
     Config,
     ConfigurationError,
     Decision,
-    DecisionEvent,
     Identity,
     Limiter,
     Mode,
+    Quota,
     RateLimited,
     RequestInfo,
     StoreError,
     Verdict,
 )
-from ratelimit_core.events import SettleEvent
+from ratelimit_core.buckets import StoreDown
+from ratelimit_core.config import Override, Source
+from ratelimit_core.events import Event
 from ratelimit_core.stores import MemoryStore
-from ratelimit_core.testing import ManualClock, RecordingSink, ScriptedStore
+from ratelimit_core.testing import ManualClock, RecordingSink, ScriptedStore, enforcing
 
 NOW_US = 1_767_225_600_000_000
 ALICE, BOB = Identity.user("alice"), Identity.user("bob")
 READ = Bucket("read", quota="60/m:10")
 WRITE = Bucket("write", quota="20/m:3")
 WATCHED = Bucket("watched", quota="20/m:3", mode=Mode.SHADOW)
+PAY = Bucket("pay", quota="60/m:10", concurrency=1, store_down=StoreDown.CLOSED)
 
 
 def limiter(*buckets: Bucket, clock: ManualClock | None = None, sinks: Iterable[RecordingSink] = ()) -> Limiter:
@@ -41,6 +45,46 @@ def limiter(*buckets: Bucket, clock: ManualClock | None = None, sinks: Iterable[
 
 def spend(limiter: Limiter, who: Identity, bucket: str, times: int) -> list[bool]:
     return [limiter.admit(who, bucket).allowed for _ in range(times)]
+
+
+# --- another configuration on the same store
+
+
+def test_a_limiter_of_another_configuration_shares_budgets_sinks_and_what_is_held() -> None:
+    sink = RecordingSink()
+    before = limiter(replace(READ, mode=Mode.SHADOW), PAY, sinks=[sink])
+    after = before.using(before.config.overridden({"read": Override(Mode.ENFORCE)}))
+    assert spend(before, ALICE, "read", 11) == [True] * 11
+    assert spend(after, ALICE, "read", 1) == [False]
+    assert [event.enforced for event in sink.events] == [False] * 11 + [True]
+    assert after.store is before.store
+    assert after.describe() == before.describe()
+    held = before.admit(ALICE, "pay")
+    assert after.still_held(held)
+    assert not after.admit(ALICE, "pay").allowed
+    assert after.settle(held)
+    assert not before.still_held(held)
+
+
+def test_who_met_the_limiter_before_keeps_its_configuration() -> None:
+    before = limiter(WATCHED)
+    before.using(before.config.overridden({"watched": Override(Mode.ENFORCE)}))
+    assert spend(before, ALICE, "watched", 4) == [True] * 4
+
+
+def test_test_mode_lies_over_what_was_changed_at_run_time() -> None:
+    before = limiter(READ, WRITE, WATCHED)
+    changes = {
+        "read": Override(Mode.OFF),
+        "write": Override(Mode.SHADOW, quotas=(Quota.parse("20/m:1"),)),
+        "watched": Override(Mode.SHADOW),
+    }
+    with enforcing():
+        assert before.config.policy("read").mode is Mode.ENFORCE
+        after = before.using(before._config.overridden(changes))
+        assert [policy.mode for policy in after.config.policies.values()] == [Mode.OFF, Mode.ENFORCE, Mode.ENFORCE]
+        assert spend(after, ALICE, "write", 2) == [True, False]
+    assert after.config.policy("watched").source is Source.OVERRIDE
 
 
 # --- admitting
@@ -271,7 +315,7 @@ class Raising:
         self.error = error
         self.calls = 0
 
-    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         self.calls += 1
         raise self.error
 
@@ -285,17 +329,17 @@ def test_a_sink_that_raises_is_counted_and_logged_once(error: Exception, caplog:
     assert spend(limits, ALICE, "write", 1) == [True]
     assert len(caplog.records) == 1
     assert spend(limits, ALICE, "write", 3) == [True, True, False]
-    assert (bad.calls, len(good.events)) == (4, 4)
+    assert (bad.calls, len(good.events), len(good.calls)) == (8, 4, 4)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.records[0].exc_info is not None
-    assert limits.describe()["counts"] == {"sink_errors": 4}
+    assert limits.describe()["counts"] == {"sink_errors": 8}
 
 
 def test_a_slow_sink_changes_no_answer() -> None:
     """A minute passes in the sink; the decision was taken before it."""
     clock = ManualClock(NOW_US)
 
-    def slow(event: DecisionEvent | SettleEvent, /) -> None:
+    def slow(event: Event, /) -> None:
         clock.advance_us(60_000_000)
 
     slowed = Limiter(Config(buckets=[WRITE]), MemoryStore(clock), sinks=[slow])

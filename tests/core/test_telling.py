@@ -5,7 +5,7 @@ import pytest
 from ratelimit_core import Bucket, Identity
 from ratelimit_core.commands import Charge, Claim, Lease, Outcome, Shield
 from ratelimit_core.decision import Held, Settled
-from ratelimit_core.events import DecisionEvent, SettleEvent
+from ratelimit_core.events import Event, SettleEvent
 from ratelimit_core.telling import Teller
 
 PAY = Bucket("pay", quota="5/m:1", concurrency=1, store_down="closed")  # type: ignore[arg-type]  # text is read
@@ -18,10 +18,10 @@ def held(at: int | None = None) -> Held:
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("at", [None, 0])
 def test_a_sink_hears_how_a_shield_ended(kept: bool, at: int | None) -> None:
-    told: list[DecisionEvent | SettleEvent] = []
+    told: list[Event] = []
     teller = Teller((told.append,))
     teller.ended((Settled(held(at), Outcome.UNKNOWN, kept),), "/pay/")
-    assert told == [SettleEvent("pay", "user:alice", "/pay/", Outcome.UNKNOWN, not kept, at is not None)]
+    assert told == [SettleEvent("pay", "user:alice", "/pay/", Outcome.UNKNOWN, not kept, at is not None, claimed=False)]
     assert teller.counts()["shields_lost"] == (not kept)
 
 

@@ -5,8 +5,18 @@ from typing import Any
 
 import pytest
 
+from django_ratelimit_gcra import overrides
 from ratelimit_core.testing import ManualClock, enforcing
 from testproject import samples
+
+
+@pytest.fixture(autouse=True)
+def _no_overrides() -> Iterator[None]:
+    """What one test switched is no other test's policy: rows are rolled back, memory is not."""
+    yield
+    state = overrides.state()
+    if state.layers or state.broken or state.failure:
+        overrides.forget()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from django.views import View
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 from rest_framework.authtoken.models import Token
 from rest_framework.decorators import action, api_view
+from rest_framework.exceptions import APIException
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -249,6 +250,34 @@ class Breaking(APIView):
         raise ValueError
 
 
+class Enveloping(APIView):
+    """REST framework, with an exception handler that puts every error into an envelope of its own."""
+
+    throttle_classes = [BucketThrottle]
+    throttle_bucket = "financial"
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return lambda error, context: Response({"error": str(error)}, status=400)
+
+    def post(self, request: Request) -> Response:
+        called("paid")
+        raise Unavailable
+
+
+class Unavailable(APIException):
+    """The processor took the payment, and did not answer."""
+
+    status_code = 503
+
+
+class EnvelopingInside(Enveloping):
+    """The same, below the decorator."""
+
+    throttle_classes = []
+
+    post = ratelimit("financial")(Enveloping.post)
+
+
 def turns_away(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """A decorator that answers in the view's place when it is asked to."""
 
@@ -275,6 +304,8 @@ urlpatterns = [
     path("breaks/", breaks),
     path("turned-away/", turns_away(ratelimit("financial")(looks))),
     path("rest-breaks/", Breaking.as_view()),
+    path("rest-envelops/", Enveloping.as_view()),
+    path("rest-envelops-inside/", EnvelopingInside.as_view()),
     path("twice-limited/", twice_limited),
     path("pay/", ratelimit("financial")(paid)),
     path("for-the-company/", ratelimit("financial", identity=lambda request: "company")(paid)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +25,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from django_ratelimit_gcra import checks, shieldchecks, viewchecks
+from django_ratelimit_gcra import checks, metricchecks, recordchecks, shieldchecks, viewchecks
 from django_ratelimit_gcra.decorators import exempt, ratelimit
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from django_ratelimit_gcra.throttling import BucketThrottle
@@ -42,8 +43,9 @@ class Subclassed(RateLimitMiddleware):
 
 
 @pytest.fixture(autouse=True)
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the shell says about workers."""
+def one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the shell says about workers; the metrics of several would have their place."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     for name in ("WEB_CONCURRENCY", "UVICORN_WORKERS", "GUNICORN_CMD_ARGS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -120,15 +122,12 @@ def test_the_demo_itself_has_one_message_which_one_of_its_samples_is_there_to_ca
 def test_each_id_is_listed_once_in_the_docstrings() -> None:
     listed = [
         line.split()[0]
-        for module in (checks, viewchecks, shieldchecks)
+        for module in (checks, viewchecks, shieldchecks, recordchecks, metricchecks)
         for line in str(module.__doc__).splitlines()
         if "." in line
     ]
     named = [one for one in listed if one.startswith("ratelimit.")]
-    assert sorted(named) == [f"ratelimit.E00{n}" for n in range(1, 10)] + [
-        "ratelimit.E015",
-        "ratelimit.E016",
-    ] + [f"ratelimit.W00{n}" for n in range(1, 8)]
+    assert sorted(named) == [f"ratelimit.E0{n:02}" for n in range(1, 18)] + [f"ratelimit.W00{n}" for n in range(1, 9)]
 
 
 # Settings

@@ -13,6 +13,8 @@ from ratelimit_core import Bucket, Identity, Quota, RequestInfo
 from ratelimit_core.testing import ManualClock, enforcing
 from tests.servers import ServerUnderTest
 
+pytestmark = pytest.mark.django_db
+
 NOBODY_THERE = "redis://somebody:hunter2@127.0.0.1:1/0?password=hunter3"
 ALICE = Identity.user(42)
 
@@ -58,6 +60,7 @@ def test_status_shows_every_bucket_with_quotas_mode_and_shields() -> None:
     assert buckets["read"] == {
         "name": "read",
         "quotas": ["60/m:10"],
+        "quotas_override": None,
         "mode": "shadow",
         "mode_source": "default",
         "canary_percent": 0,
@@ -165,6 +168,14 @@ def test_status_shows_no_password(settings: Any) -> None:
     assert "redis://127.0.0.1:1/0" in printed
     assert "hunter2" not in printed + error
     assert "hunter3" not in printed + error
+
+
+def test_status_shows_the_door_s_own_settings_but_no_token(settings: Any) -> None:
+    settings.RATE_LIMIT_METRICS_TOKEN = "t0ken-of-the-tests"
+    shown = {row["name"]: (row["value"], row["source"]) for row in status()["settings"]}
+    assert shown["RATE_LIMIT_METRICS"] == (True, "setting")
+    assert shown["RATE_LIMIT_METRICS_TOKEN"] == ("(set)", "setting")
+    assert settings.RATE_LIMIT_METRICS_TOKEN not in run("ratelimit_status")
 
 
 def test_status_counts_forwarding_headers_that_were_ignored(settings: Any, namespace: str) -> None:

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import conf, runtime
 from django_ratelimit_gcra.conf import read_config, read_environment
 from ratelimit_core import Bucket, Config, ConfigurationError, Rule
 
@@ -123,3 +123,70 @@ def test_an_unknown_variable_only_warns(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("RATE_LIMIT_ENABELD", "1")
     with pytest.warns(UserWarning, match="RATE_LIMIT_ENABLED"):
         assert read_config() == Config.default()
+
+
+# --- the door's own settings
+
+TOKEN = "t0ken-of-the-tests"
+
+
+@pytest.mark.parametrize(
+    ("own", "raw", "expected"),
+    [
+        (conf.METRICS, True, True),
+        (conf.METRICS, "on", True),
+        (conf.METRICS, "0", False),
+        (conf.METRICS, " ", False),
+        (conf.METRICS_TOKEN, TOKEN, TOKEN),
+        (conf.METRICS_TOKEN, f" {TOKEN}\n", TOKEN),
+        (conf.METRICS_TOKEN, "", None),
+    ],
+)
+def test_a_setting_of_our_own_is_read_when_used(
+    own: conf.Own[object], raw: object, expected: object, settings: Any
+) -> None:
+    setattr(settings, own.name, None)
+    assert own.value() == own.default
+    with override_settings(**{own.name: raw}):
+        assert own.value() == expected
+        read_config()
+    assert own.value() == own.default
+
+
+def test_a_setting_of_our_own_beats_a_variable_and_a_variable_the_file(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("RATE_LIMIT_METRICS=on\n", "utf-8")
+    settings.BASE_DIR = tmp_path
+    settings.RATE_LIMIT_METRICS = None
+    assert conf.METRICS.value()
+    monkeypatch.setenv("RATE_LIMIT_METRICS", "off")
+    assert not conf.METRICS.value()
+    settings.RATE_LIMIT_METRICS = True
+    assert conf.METRICS.value()
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_a_typo_in_a_setting_of_our_own_stops_the_start(variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = apps.get_app_config("django_ratelimit_gcra")
+    if variable:
+        monkeypatch.setenv("RATE_LIMIT_METRICS", "ture")
+    said = r"RATE_LIMIT_METRICS = 'ture' .* 1, true, yes or on"
+    value = None if variable else "ture"  # in either case a setting changes, which drops the limiter
+    with override_settings(RATE_LIMIT_METRICS=value), pytest.raises(ImproperlyConfigured, match=said):
+        app.ready()
+
+
+def test_a_variable_of_our_own_is_not_taken_for_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in conf.OWN_SETTINGS:
+        monkeypatch.setenv(name, " ")
+    assert read_config() == Config.default()
+
+
+@pytest.mark.parametrize("token", ["short", "with a space in it", "t\u00f6ken-of-the-tests", "t0ken\x00of-the-tests"])
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_and_not_repeated(token: str) -> None:
+    with override_settings(RATE_LIMIT_METRICS_TOKEN=token), pytest.raises(ConfigurationError) as raised:
+        conf.METRICS_TOKEN.value()
+    assert "RATE_LIMIT_METRICS_TOKEN" in str(raised.value)
+    assert "16 visible" in str(raised.value)
+    assert token not in str(raised.value)

@@ -643,6 +643,17 @@ def test_an_answer_that_somebody_made_of_a_failure_is_still_a_failure(
     assert runs() == 1
 
 
+@pytest.mark.parametrize("url", ["/rest-envelops/", "/rest-envelops-inside/"])
+def test_a_server_s_error_in_an_envelope_is_still_a_failure(browser: Client, clock: ManualClock, url: str) -> None:
+    """An exception handler makes a 400 of a 503 that the view raised: the payment may have been made."""
+    for _ in range(2):
+        assert not is_replay(browser.post(url, **keyed("k1")))
+        clock.advance_us(60 * SECOND)
+    assert runs() == 1
+    who = Identity.user(User.objects.get().pk)
+    assert runtime.limiter().resolve("financial", who, ending=Outcome.RELEASED, idempotency_key="k1") == 1
+
+
 def answering_first(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
     """A middleware whose process_view answers in the view's place when it is asked to."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.test.client import encode_multipart
@@ -256,6 +257,14 @@ def test_a_body_of_unannounced_length_is_measured(rf: RequestFactory) -> None:
     assert wish(read, bucket(max_body=10)) == {"idempotency_key": None, "too_large": True}
 
 
+@pytest.mark.parametrize("size", [11, 200_000])
+def test_a_body_that_is_too_large_is_whole_for_a_view_that_runs_all_the_same(rf: RequestFactory, size: int) -> None:
+    """A bucket that only observes refuses nobody."""
+    request = unannounced(rf, size)
+    assert "too_large" in wish(request, bucket(max_body=10))
+    assert len(request.read()) == size
+
+
 def test_a_form_that_was_read_is_measured_by_its_files(rf: RequestFactory) -> None:
     request = rf.post("/", {"a": SimpleUploadedFile("a", b"x" * 11)})
     assert len(request.FILES) == 1
@@ -282,6 +291,24 @@ def reading(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[Ht
         return get_response(request)
 
     return middleware
+
+
+class Counting(MemoryFileUploadHandler):
+    """An upload handler that sends files elsewhere."""
+
+    sent: ClassVar[list[str]] = []
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        self.sent.append(args[1])
+        super().new_file(*args, **kwargs)
+
+
+def test_a_sites_own_upload_handlers_see_a_file_once(browser: Client, settings: Any) -> None:
+    """A fingerprint is no reason to scan a file for viruses, or to send it to a bucket, a second time."""
+    settings.FILE_UPLOAD_HANDLERS = [f"{__name__}.Counting"]
+    Counting.sent.clear()
+    assert browser.post("/reads/", **multipart("one", "a")).json()["files"] == ["cv"]
+    assert len(Counting.sent) == 1
 
 
 def test_a_middleware_may_read_the_body_first(browser: Client, settings: Any) -> None:

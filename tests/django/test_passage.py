@@ -1,5 +1,6 @@
 """What an admission holds is given back once: after the view, after its exception, after the last byte of a stream."""
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from typing import Any, Unpack
 
@@ -240,3 +241,28 @@ async def test_two_labelled_async_views_in_one_request_settle_together(
 
     await outer(request_)
     assert limiter.settled == ["read+write"]
+
+
+class Interrupted(HoldingLimiter):
+    """The request is cancelled while it asks for its second bucket."""
+
+    async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
+        if "write" in bucket:
+            raise CancelledError
+        return await super().aadmit(who, bucket, cost, **options)
+
+
+@pytest.mark.parametrize("door", ASYNC_DOORS, ids=NAMES)
+async def test_what_the_first_bucket_holds_is_given_back_when_the_second_is_not_reached(
+    request_: HttpRequest, door: Callable[..., Any]
+) -> None:
+    @ratelimit("read")
+    @ratelimit("write", scope="s")
+    async def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    limiter = Interrupted()
+    request_.ratelimit = RateLimitState(limiter)  # type: ignore[attr-defined]  # as the first door does
+    with pytest.raises(CancelledError):
+        await door(view)(request_)
+    assert limiter.settled == ["read"]

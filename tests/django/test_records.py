@@ -11,13 +11,13 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import records, runtime
 from django_ratelimit_gcra.models import IdempotencyRecord
 from ratelimit_core import Identity
 from ratelimit_core.limiter import Options
@@ -321,6 +321,17 @@ def posted(begun: Any) -> HttpRequest:
     request = RequestFactory().post("/waits/", headers={"Idempotency-Key": "k1"})
     request.begun = begun  # type: ignore[attr-defined]  # the view calls it
     return request
+
+
+@pytest.mark.parametrize(("field", "busy"), [("sqlstate", "55P03"), ("pgcode", "55P03"), ("pgcode", "08006")])
+def test_a_wait_that_was_too_long_is_told_by_either_driver_of_postgresql(field: str, busy: str) -> None:
+    class Driver(Exception):
+        """What psycopg calls `sqlstate`, psycopg2 calls `pgcode`."""
+
+    cause = Driver()
+    setattr(cause, field, busy)
+    with pytest.raises(records.Busy if busy == "55P03" else OperationalError), records.busy_said():
+        raise OperationalError from cause
 
 
 def test_a_view_inside_another_transaction_is_refused_and_nothing_runs(pays: Shop) -> None:

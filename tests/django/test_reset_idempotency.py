@@ -17,6 +17,10 @@ from ratelimit_core.answers import Result
 from ratelimit_core.testing import ManualClock
 from tests.django import payments
 
+pytestmark = pytest.mark.django_db
+
+pytestmark = pytest.mark.django_db
+
 ALICE = Identity.user(42)
 PRINT = "f" * 64
 RELEASE = ("--release", "--reason", "the processor knows nothing of it")
@@ -131,7 +135,6 @@ def test_without_a_store_nothing_is_resolved(settings: Any) -> None:
         reset("--record", PRINT, *RELEASE)
 
 
-@pytest.mark.django_db
 def test_where_a_row_decides_the_word_becomes_a_row(clock: ManualClock, settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
     in_doubt("payment", "k1")
@@ -143,7 +146,6 @@ def test_where_a_row_decides_the_word_becomes_a_row(clock: ManualClock, settings
         reset(*done, bucket="payment")
 
 
-@pytest.mark.django_db
 def test_an_expired_row_gives_way_to_the_word(clock: ManualClock, settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
     done = ("--idempotency-key", "k1", "--completed", "200", "--reason", "it is on the statement")
@@ -158,7 +160,6 @@ def test_an_expired_row_gives_way_to_the_word(clock: ManualClock, settings: Any)
     assert (row.status, row.expires > long_ago) == (200, True)
 
 
-@pytest.mark.django_db
 def test_no_row_is_left_of_a_request_that_is_worked_on(clock: ManualClock, settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
     assert admitted("payment", "k1").allowed
@@ -167,7 +168,6 @@ def test_no_row_is_left_of_a_request_that_is_worked_on(clock: ManualClock, setti
     assert not IdempotencyRecord.objects.exists()
 
 
-@pytest.mark.django_db
 def test_no_row_is_left_where_the_store_can_not_be_told(settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
     settings.RATE_LIMIT_STORE_URL = "redis://127.0.0.1:1/0"
@@ -176,7 +176,6 @@ def test_no_row_is_left_where_the_store_can_not_be_told(settings: Any) -> None:
     assert not IdempotencyRecord.objects.exists()
 
 
-@pytest.mark.django_db
 def test_where_a_row_decides_a_release_needs_none(clock: ManualClock, settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"payment": payments.BUCKET}
     in_doubt("payment", "k1")

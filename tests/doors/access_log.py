@@ -5,16 +5,14 @@ log stands beside the checkout, a test compares the two.
 """
 
 import gzip
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from ratelimit_core.simulate.accesslog import read_line
 from testproject.bootstrap import ROOT
 
 LOG = ROOT.parent / "shared" / "data" / "apache_combined_10k.log.gz"
 COPY = Path(__file__).with_name("data") / "access_log.tsv.gz"
-_LINE = re.compile(r'(?P<address>\S+) \S+ \S+ \[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<path>[^ ?"]+)')
 
 
 class Logged(NamedTuple):
@@ -46,11 +44,10 @@ def write_copy() -> None:
 
 
 def _read(line: str) -> Logged:
-    found = _LINE.match(line)
+    found = read_line(line)
     if found is None:
         raise ValueError(f"not a line of a combined log: {line!r}")
-    time = datetime.strptime(found["time"], "%d/%b/%Y:%H:%M:%S %z")
-    return Logged(int(time.timestamp()), found["method"], found["path"], found["address"])
+    return Logged(found.at_us // 1_000_000, found.method, found.path, found.address)
 
 
 if __name__ == "__main__":

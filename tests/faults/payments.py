@@ -11,7 +11,7 @@ from typing import Any
 from ratelimit_core import Bucket, Config, Identity, Limiter, Quota, RateLimited, Verdict
 from ratelimit_core.buckets import Idempotency, StoreDown
 from ratelimit_core.drive import Store
-from ratelimit_core.events import DecisionEvent, SettleEvent, Sink
+from ratelimit_core.events import DecisionEvent, Event, SettleEvent, Sink
 from ratelimit_core.limiter import Options
 from ratelimit_core.stores.redis import RedisStore
 from tests.servers import ServerUnderTest
@@ -38,10 +38,10 @@ class Recorder:
         self.decided: list[DecisionEvent] = []
         self.settled: list[SettleEvent] = []
 
-    def __call__(self, event: DecisionEvent | SettleEvent, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         if isinstance(event, SettleEvent):
             self.settled.append(event)
-        else:
+        elif isinstance(event, DecisionEvent):
             self.decided.append(event)
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 import pytest
@@ -240,6 +241,46 @@ def test_what_a_frozen_server_took_late_is_given_back_late(private_redis: Privat
     until(lambda: left_over(server) == [], "what was taken to be given back", seconds=5)
     until(lambda: enter(limiter, 2)[0] is Verdict.ALLOWED, "the key to work", seconds=10)
     limiter.close()
+
+
+def test_what_a_frozen_server_took_from_a_crowd_is_given_back_though_the_breaker_was_open(
+    private_redis: PrivateRedis,
+) -> None:
+    """Ten of twelve keys were in progress for 30 s and in doubt for a day, and no block had ever started."""
+    server = private_redis()
+    limiter = cashier(RedisStore(server.url))
+    assert enter(limiter, 0)[0] is Verdict.ALLOWED
+    server.freeze()
+    with ThreadPoolExecutor(12) as pool:
+        told = pool.map(lambda payment: enter(limiter, payment)[0], range(1, 13))
+    assert set(told) == {Verdict.STORE_DOWN}
+    server.thaw()
+    until(lambda: enter(limiter, 0)[0] is Verdict.REPLAY, "the store to be asked again", seconds=10)
+    for payment in range(1, 13):
+        until(lambda: enter(limiter, payment)[0] is Verdict.ALLOWED, "the key to work", seconds=10)  # noqa: B023
+    assert left_over(server) == []
+    limiter.close()
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+def test_an_answer_that_the_store_did_not_hear_is_kept_when_it_listens_again(
+    private_redis: PrivateRedis, face: str
+) -> None:
+    """The block ended well while the server was frozen: its key must not be in doubt for a day."""
+    server = private_redis()
+    limiter = cashier(RedisStore(server.url))
+    with asyncio.Runner() as runner:
+        if face == "async":
+            admission = runner.run(limiter.aadmit(ALICE, "pay", **asked(1)))
+        else:
+            admission = limiter.admit(ALICE, "pay", **asked(1))
+        server.freeze()
+        kept = runner.run(limiter.asettle(admission)) if face == "async" else limiter.settle(admission)
+        assert (admission.allowed, kept) == (True, False)
+        server.thaw()
+        until(lambda: left_over(server) == [], "the settlement to be heard", seconds=20)
+        assert enter(limiter, 1)[0] is Verdict.REPLAY
+        runner.run(limiter.aclose())
 
 
 # --- tasks that are cancelled

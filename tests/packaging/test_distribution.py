@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from testproject.bootstrap import ROOT
 
 PACKAGES = ("ratelimit_core", "asgi_ratelimit", "django_ratelimit_gcra")
-DATA = {".lua", ".html", ".txt", ".js", ".css", ".typed", ".json"}
+DATA = {".lua", ".html", ".txt", ".js", ".css", ".typed", ".json", ".yml", ".md"}
 
 ADMIT_TWICE = """
 from ratelimit_core import Bucket, Config, Identity, Limiter, Mode, Quota

@@ -13,9 +13,13 @@ PUBLIC = {
     "ratelimit_core": {
         *("Bucket", "Config", "Decision", "Identity", "Limiter", "Mode", "Quota"),
         *("RateLimited", "RequestInfo", "Verdict"),
+        *("DecisionEvent", "Event", "SettleEvent", "Sink", "StoreEvent"),
     },
+    "ratelimit_core.simulate": {"Arrival", "Replayed", "Suggestion", "curve", "replay", "smallest_burst", "suggest"},
     "ratelimit_core.stores": {"MemoryStore", "store_from_url"},
     "ratelimit_core.stores.redis": {"RedisStore"},
+    "ratelimit_core.metrics": {"PrometheusSink", "exposition"},
+    "ratelimit_core.logsink": {"LogSink"},
     "ratelimit_core.testing": {"ManualClock"},
     "django_ratelimit_gcra.decorators": {"exempt", "ratelimit"},
     "django_ratelimit_gcra.middleware": {"RateLimitMiddleware"},
@@ -38,7 +42,9 @@ def test_a_public_name_can_be_imported(module: str) -> None:
     assert PUBLIC[module] <= set(dir(importlib.import_module(module)))
 
 
-@pytest.mark.parametrize("module", ["ratelimit_core", "ratelimit_core.stores", "asgi_ratelimit"])
+@pytest.mark.parametrize(
+    "module", ["ratelimit_core", "ratelimit_core.simulate", "ratelimit_core.stores", "asgi_ratelimit"]
+)
 def test_public_means_listed(module: str) -> None:
     listed = importlib.import_module(module).__all__
     assert PUBLIC[module] <= set(listed)
@@ -47,7 +53,13 @@ def test_public_means_listed(module: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import ratelimit_core", "import ratelimit_core.stores", "import ratelimit_core.testing"],
+    [
+        "import ratelimit_core",
+        "import ratelimit_core.simulate.__main__",
+        "import ratelimit_core.stores",
+        "import ratelimit_core.testing",
+        "import ratelimit_core.logsink",
+    ],
 )
 def test_the_core_brings_no_foreign_package(statement: str) -> None:
     assert brought_by(statement) == set()

@@ -1,19 +1,23 @@
-"""`ratelimit_prune`: delete idempotency records that have expired."""
+"""`ratelimit_prune`: delete idempotency records that have expired, and what was recorded of limits long ago."""
 
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 from django.db import router
+from django.db.models import Model
 from django.utils import timezone
 
+from django_ratelimit_gcra.conf import RECORD_DAYS
 from django_ratelimit_gcra.models import IdempotencyRecord
+from django_ratelimit_gcra.recording import retention
 
 
 class Command(BaseCommand):
-    """Delete expired idempotency records in batches; run it once a day."""
+    """Delete in batches; run it once a day."""
 
-    help = "Delete idempotency records that have expired, in batches."
+    help = "Delete expired idempotency records, and records of decisions that are older than RATE_LIMIT_RECORD_DAYS."
     requires_system_checks = []  # it must work on a site that has other troubles
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,3 +35,12 @@ class Command(BaseCommand):
         while keys := list(expired.values_list("pk", flat=True)[:batch]):
             count += rows.filter(pk__in=keys).delete()[0]
         self.stdout.write(f"{count} expired record{'' if count == 1 else 's'} deleted")
+        old = sum(_delete_all(model, before, batch) for model, before in retention.limits(RECORD_DAYS.value()))
+        self.stdout.write(f"{old} old row{'' if old == 1 else 's'} of decisions deleted")
+
+
+def _delete_all(model: type[Model], before: datetime, batch: int) -> int:
+    count = 0
+    while deleted := retention.delete(model, before, batch):
+        count += deleted
+    return count

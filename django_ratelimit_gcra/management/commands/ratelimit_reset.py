@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import overrides, runtime
 from django_ratelimit_gcra.management import who
 from django_ratelimit_gcra.resolution import CONTENT_TYPE, Word, resolve
 from ratelimit_core import ConfigurationError, Identity, Limiter, StoreError
@@ -45,6 +45,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         """Forget or resolve, and say what was done."""
+        overrides.refresh()
         limiter = runtime.limiter()
         identity = who.named(options, limiter.config)
         who.note_memory(limiter, self.stderr)

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from django.core.management import BaseCommand, CommandError
 
-from django_ratelimit_gcra import conf, runtime
+from django_ratelimit_gcra import conf, overrides, runtime
+from django_ratelimit_gcra.layers import Layer, described
 from django_ratelimit_gcra.management import who
 from ratelimit_core import Bucket, Config, Limiter, Rule, StoreError
 from ratelimit_core.buckets import Mode, default_buckets
@@ -36,6 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         """Print; raise CommandError last, when all is said."""
+        overrides.refresh()
         limiter = runtime.limiter()
         found = status(limiter)
         who.note_memory(limiter, self.stderr)
@@ -50,14 +52,31 @@ def status(limiter: Limiter) -> dict[str, Any]:
     config = limiter.config
     sources = conf.sources()
     described = limiter.describe()
+    core = [_setting(config, name, sources.get(name, "default")) for name in ATTRIBUTES]
+    own = [_own_setting(own, sources.get(own.name, "default")) for own in conf.OWN_SETTINGS.values()]
     return {
-        "settings": [_setting(config, name, sources.get(name, "default")) for name in ATTRIBUTES],
+        "settings": [*core, *own],
         "buckets": [_bucket(policy, sources) for policy in config.policies.values()],
+        "overrides": _overrides(),
         "rules": [_rule(rule) for rule in config.rules],
         "store": {**_mapping(described["store"]), **_ping(limiter)},
         "local": described["local"],
         "counts": {name: _mapping(described["counts"]).get(name, 0) for name in _COUNTS},
     }
+
+
+def _overrides() -> dict[str, Any]:
+    """What was changed at run time, newest first; what is wrong with other rows, and with reading them."""
+    state = overrides.state()
+    standing = [_layer(layer) for layer in state.layers]
+    return {"in_force": standing, "broken": dict(state.broken), "failure": state.failure}
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    expires = None if layer.expires is None else layer.expires.isoformat()
+    said = described(layer.bucket, layer.override, layer.expires)
+    known = {"id": layer.pk, "bucket": layer.bucket, "change": said, "expires": expires}
+    return {**known, "by": layer.by, "reason": layer.reason, "created": layer.created.isoformat()}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -83,6 +102,11 @@ def _setting(config: Config, name: str, source: str) -> dict[str, Any]:
     return {"name": name, "value": value, "source": source}
 
 
+def _own_setting(own: conf.Own[object], source: str) -> dict[str, Any]:
+    value = own.value()
+    return {"name": own.name, "value": "(set)" if own.secret and value is not None else value, "source": source}
+
+
 def _without_secrets(url: str) -> str:
     """Scheme, host, port and path: a password may stand before the host, or in the query."""
     parts = urlsplit(url)
@@ -94,6 +118,7 @@ def _bucket(policy: Policy, sources: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": bucket.name,
         "quotas": [str(quota) for quota in bucket.quotas],
+        "quotas_override": _giver(layer.pk for layer in _layers(bucket) if layer.override.quotas),
         "mode": policy.mode,
         "mode_source": _mode_source(policy, sources),
         "canary_percent": bucket.canary_percent,
@@ -104,7 +129,13 @@ def _bucket(policy: Policy, sources: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _mode_source(policy: Policy, sources: Mapping[str, str]) -> str:
-    """Which setting gave the mode, and where that was given."""
+    """Which setting or override gave the mode, and where that was given."""
+    if policy.source is Source.OVERRIDE:
+        given = _giver(layer.pk for layer in _layers(policy.bucket) if layer.override.mode)
+        return f"override {given}"
+    killed = _giver(layer.pk for layer in runtime.layers() if not layer.bucket)
+    if policy.source is Source.KILL_SWITCH and killed and runtime.base_config().enabled:
+        return f"override {killed}"
     if policy.source is Source.BUCKET and policy.bucket in default_buckets():
         return "default"
     own = f"RATE_LIMIT_SHADOW_{policy.bucket.name.upper()}"
@@ -116,6 +147,15 @@ def _mode_source(policy: Policy, sources: Mapping[str, str]) -> str:
     }
     name = next((name for name in settings[policy.source] if name in sources), None)
     return "default" if name is None else f"{name} ({sources[name]})"
+
+
+def _layers(bucket: Bucket) -> Iterator[Layer]:
+    return (layer for layer in runtime.layers() if layer.bucket == bucket.name)
+
+
+def _giver(pks: Iterator[int]) -> int | None:
+    """The newest of the rows that say something about it."""
+    return next(pks, None)
 
 
 def _shields(bucket: Bucket) -> Iterator[str]:
@@ -139,6 +179,8 @@ def _text(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(
         [("", "mode", "from", "quotas", "charges", "store down", "shields"), *map(_row, found["buckets"])]
     )
+    yield "\nChanged at run time, the newest first"
+    yield from _changes(found["overrides"])
     yield "\nRules, the most exact first"
     yield from ([f"  {_pairs(rule)}" for rule in found["rules"]] or ["  none"])
     yield "\nSettings"
@@ -150,9 +192,21 @@ def _text(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {count} {_COUNTS[name]}" for name, count in found["counts"].items())
 
 
+def _changes(changed: Mapping[str, Any]) -> Iterator[str]:
+    if changed["failure"] is not None:
+        yield f"  can't be read: {changed['failure']}; the processes that serve keep what they read last"
+    for pk, why in changed["broken"].items():
+        yield f"  {pk}  can't be used: {why}"
+    for one in changed["in_force"]:
+        yield f"  {one['id']}  {one['change']}  by {one['by']}: {one['reason']}"
+    if not any(changed.values()):
+        yield "  nothing"
+
+
 def _row(bucket: Mapping[str, Any]) -> tuple[str, ...]:
     mode = f"{bucket['mode']} {bucket['canary_percent']} %" if bucket["mode"] == Mode.CANARY else bucket["mode"]
-    quotas, shields = ", ".join(bucket["quotas"]), ", ".join(bucket["shields"])
+    changed = "" if bucket["quotas_override"] is None else f" (override {bucket['quotas_override']})"
+    quotas, shields = ", ".join(bucket["quotas"]) + changed, ", ".join(bucket["shields"])
     return bucket["name"], mode, bucket["mode_source"], quotas, bucket["identify"], bucket["store_down"], shields
 
 

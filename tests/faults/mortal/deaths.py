@@ -4,7 +4,7 @@ import os
 import signal
 from contextvars import ContextVar
 
-from ratelimit_core.events import DecisionEvent, SettleEvent
+from ratelimit_core.events import DecisionEvent, Event, SettleEvent
 
 _point: ContextVar[str] = ContextVar("point", default="")
 
@@ -20,11 +20,11 @@ def at(point: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sink(event: DecisionEvent | SettleEvent, /) -> None:
+def sink(event: Event, /) -> None:
     """Hears of each admission and each settling right after it."""
     if isinstance(event, SettleEvent):
         at("after settling")
-    elif event.allowed:
+    elif isinstance(event, DecisionEvent) and event.allowed:
         at("after the claim")
 
 
