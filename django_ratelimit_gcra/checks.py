@@ -22,7 +22,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
-from django_ratelimit_gcra import metricchecks, recordchecks, runtime, shieldchecks, viewchecks
+from django_ratelimit_gcra import corschecks, metricchecks, recordchecks, runtime, shieldchecks, viewchecks
 from django_ratelimit_gcra.middleware import RateLimitMiddleware
 from ratelimit_core import Config, ConfigurationError
 
@@ -49,7 +49,11 @@ def check_settings(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
 
 @register(TAG)
 def check_middleware(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
-    """Report where the middleware stands, if not last."""
+    """Report where the middleware stands, if not last, and what it leaves scripts of other origins to read."""
+    return [*_position(), *_cross_origin()]
+
+
+def _position() -> list[CheckMessage]:
     below = _below()
     if below is None:
         hint = f"Add '{_path(RateLimitMiddleware)}' at the end of MIDDLEWARE: without it only decorators limit."
@@ -101,6 +105,15 @@ def check_deployment(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     ]
 
 
+def _cross_origin() -> Iterator[CheckMessage]:
+    try:
+        config = runtime.limiter().config
+    except ConfigurationError:
+        return  # check_settings reports it
+    above, below = _split_middleware()
+    yield from corschecks.messages(config, above, below, viewchecks.named_buckets(config))
+
+
 def has_middleware() -> bool:
     """Whether the site runs RateLimitMiddleware."""
     return _below() is not None
@@ -108,11 +121,17 @@ def has_middleware() -> bool:
 
 def _below() -> list[object] | None:
     """What stands below the middleware; None where it is missing."""
+    above, below = _split_middleware()
+    return None if above is None else below
+
+
+def _split_middleware() -> tuple[list[object] | None, list[object]]:
+    """What stands above and below ours; where it is missing, None and all."""
     found = list(_middleware())
     for place, one in enumerate(found):
         if isinstance(one, type) and issubclass(one, RateLimitMiddleware):
-            return found[place + 1 :]
-    return None
+            return found[:place], found[place + 1 :]
+    return None, found
 
 
 def _middleware() -> Iterator[object]:

@@ -13,6 +13,8 @@ GUIDE = """
 Open {url}/ and log in as alice, bob or admin (the password is the name); the admin is {url}/admin/, and in it
 what the limits do, what others would do, and their switches: {url}/admin/django_ratelimit_gcra/dashboard/.
 
+Fire a burst, and watch the refused ones wait and be answered: {url}/burst/
+
 Every answer says what is left:
   curl -i {url}/instructors/
 Read pages are in shadow here: the 11th of these would have been refused, and passes; RateLimit shows r=0:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from testproject.bootstrap import ENVIRONMENT, BootstrapError, say
-from tests import browsers, postgres_binaries, prometheus
+from tests import browsers, node, postgres_binaries, prometheus
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ NEEDS = (
     Need("a PostgreSQL server", postgres_binaries.present, postgres_binaries.PACKAGE),
     Need("Prometheus and promtool", prometheus.present, prometheus.PACKAGE),
     Need("a Chromium browser", browsers.present, browsers.PACKAGE),
+    Need(f"Node {node.OLDEST} or newer", node.present, node.PACKAGE),
+    Need("npm", node.npm_present, node.NPM_PACKAGE),
 )
 
 

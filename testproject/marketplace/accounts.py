@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from django_ratelimit_gcra.decorators import ratelimit
 from testproject.marketplace.negotiation import page, submitted, wants_json
@@ -24,7 +24,8 @@ def login(request: HttpRequest) -> HttpResponse:
         auth.login(request, form.get_user())
         if not wants_json(request):
             return redirect(after_login(request))
-        return JsonResponse({"username": form.get_user().get_username(), "csrf_token": get_token(request)})
+        data = {"username": form.get_user().get_username(), "csrf_token": get_token(request)}
+        return JsonResponse({**data, "next": after_login(request)})
     data = {"csrf_token": get_token(request), "next": request.GET.get("next", "")}
     return page(request, "login", data, form=form, status=400 if form.errors else 200)
 
@@ -35,6 +36,15 @@ def logout(request: HttpRequest) -> HttpResponse:
     """End the session."""
     auth.logout(request)
     return JsonResponse({"username": None}) if wants_json(request) else redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@ratelimit(bucket="auth_bootstrap")
+@require_safe
+def session(request: HttpRequest) -> HttpResponse:
+    """Whose session this is; 401 without one."""
+    if not request.user.is_authenticated:
+        return JsonResponse({"username": None}, status=401)
+    return JsonResponse({"username": request.user.get_username()})
 
 
 def after_login(request: HttpRequest) -> str:

@@ -23,6 +23,9 @@ from testproject.marketplace.models import Booking
 
 P = ParamSpec("P")
 
+# Scripts and styles are files of this site, none stands in a page.
+CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
 
 class SignedInRequest(HttpRequest):
     """A request of somebody who is logged in."""
@@ -62,6 +65,7 @@ def page(
         response: HttpResponse = JsonResponse({**data, **errors}, status=status)
     else:
         response = render(request, f"marketplace/{template}.html", {**data, "form": form}, status=status)
+        response.headers["Content-Security-Policy"] = CONTENT_POLICY
     patch_vary_headers(response, ["Accept"])
     return response
 

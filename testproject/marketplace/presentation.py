@@ -30,6 +30,7 @@ def booking_data(booking: Booking) -> dict[str, Any]:
         "id": booking.pk,
         "instructor": booking.instructor.name,
         "starts_at": booking.starts_at.isoformat(timespec="minutes"),
+        "when": f"{booking.starts_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
         "price": money(booking.instructor.lesson_cents),
         "payments": len(booking.payments.all()),
     }

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from testproject.marketplace import accounts, views
+from testproject.marketplace import accounts, bursts, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("health/", views.health, name="health"),
     path("login/", accounts.login, name="login"),
     path("logout/", accounts.logout, name="logout"),
+    path("session/", accounts.session, name="session"),
+    path("burst/", bursts.burst, name="burst"),
+    path("burst/read/", bursts.burst_read, name="burst-read"),
+    path("burst/write/", bursts.burst_write, name="burst-write"),
     path("instructors/", views.search, name="search"),
     path("instructors/<int:pk>/", views.instructor, name="instructor"),
     path("profile/", views.profile, name="profile"),

@@ -87,7 +87,7 @@ def test_a_site_may_write_its_own_page(tmp_path: Path, settings: Any, name: str,
     place = tmp_path / "django_ratelimit_gcra"
     place.mkdir()
     (place / name).write_text("Ours: {{ denial.bucket }} {{ request.path }}", "utf-8")
-    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path], "APP_DIRS": False}]  # the demo has pages, too
     response = denial_response(RequestFactory().get("/x/", headers={"accept": HTML}), DENIAL)
     assert (response.status_code, response.content) == (status, b"Ours: read /x/")
 

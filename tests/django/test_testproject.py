@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -365,3 +366,50 @@ def test_the_async_stream_has_several_chunks() -> None:
 
     assert asyncio.run(chunks()) == [b"one ", b"two ", b"three ", b"four"]
     assert samples.calls == {"async_stream": 1}
+
+
+# Pages with scripts
+
+
+def test_a_session_is_asked_for_by_its_cookie(client: Client, alice: Client) -> None:
+    assert alice.get("/session/").json() == {"username": "alice"}
+    client.logout()
+    assert client.get("/session/").status_code == 401
+
+
+def test_a_script_is_told_where_the_person_wanted_to_go(client: Client) -> None:
+    fields = {"username": "alice", "password": "alice"}
+    assert post_json(client, "/login/?next=/bookings/", fields).json()["next"] == "/bookings/"
+    assert post_json(client, "/login/?next=https://elsewhere.example/", fields).json()["next"] == "/profile/"
+
+
+@pytest.fixture
+def limited(settings: Any, namespace: str) -> None:
+    """The limiter as it is by default, with nothing spent."""
+    settings.RATE_LIMIT_ENABLED = True
+    settings.RATE_LIMIT_NAMESPACE = namespace
+
+
+def test_the_burst_page_says_what_it_fires_at(client: Client, limited: None) -> None:
+    write, read = client.get("/burst/", headers=JSON).json()["buckets"]
+    assert write == {"name": "write", "url": "/burst/write/", "burst": 3, "seconds": "3", "enforced": True}
+    assert (read["name"], read["enforced"]) == ("read", False)
+    assert [client.get(one["url"], {"n": "7"}).json() for one in (write, read)] == [{"n": "7"}, {"n": "7"}]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/instructors/", "/login/", "/profile/", "/bookings/", "/bookings/1/pay/", "/burst/"]
+)
+def test_no_page_has_a_script_or_a_style_in_it(alice: Client, path: str) -> None:
+    page = alice.get(path.replace("/1/", f"/{booking_of('alice').pk}/"), headers=HTML)
+    text = page.content.decode()
+    assert re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:", text) == []
+    assert page["Content-Security-Policy"].startswith("default-src 'self';")
+
+
+def test_a_person_who_is_refused_gets_a_page_of_the_site(client: Client, limited: None) -> None:
+    pages = [client.get("/burst/write/", headers=HTML) for _ in range(4)]
+    assert [page.status_code for page in pages] == [200, 200, 200, 429]
+    text = pages[3].content.decode()
+    assert f'data-seconds="{pages[3]["Retry-After"]}"' in text
+    assert '<a class="button" href="/burst/write/">Try again</a>' in text
