@@ -47,8 +47,7 @@ class Tally:
         assert self.degraded == 0
         first_us, last_us = min(self.admitted), max(self.admitted + self.refused)
         assert len(self.admitted) <= BURST + (last_us - first_us) // QUOTA.interval_us
-        # At the last refusal nothing was left of the budget. Some is lost only where the machine stood still for as long as
-        # the whole of it takes to come back.
+        # At the last refusal nothing was left, but for a machine that stood still until all of it had come back.
         times = sorted(self.admitted + self.refused)
         idle_us = sum(gap for a, b in pairwise(times) if (gap := b - a) >= QUOTA.tolerance_us)
         assert len(self.admitted) >= BURST + (max(self.refused) - first_us - idle_us) // QUOTA.interval_us
