@@ -74,7 +74,7 @@ async def test_ten_thousand_at_once_in_one_loop_are_all_decided_in_memory() -> N
 async def test_ten_thousand_at_once_in_one_loop_are_all_decided_by_a_server(
     redis_server: ServerUnderTest, bucket: str
 ) -> None:
-    store = RedisStore(redis_server.url)
+    store = RedisStore(redis_server.url, deadline_us=crowd.PATIENCE_US, patient_deadline_us=crowd.PATIENCE_US)
     admissions = await at_once(store, bucket)
     assert store.describe()["errors"] == {}
     assert len(admissions) == TASKS
@@ -83,7 +83,7 @@ async def test_ten_thousand_at_once_in_one_loop_are_all_decided_by_a_server(
 
 
 async def test_a_short_patience_for_turns_is_enough_while_the_server_answers(redis_server: ServerUnderTest) -> None:
-    store = RedisStore(redis_server.url, pool_size=4, turn_us=50_000)
+    store = RedisStore(redis_server.url, deadline_us=crowd.PATIENCE_US, pool_size=4, turn_us=50_000)
     admissions = await at_once(store, "plain", 5_000)
     assert store.describe()["errors"] == {}
     assert sum(admission.allowed for admission in admissions) == 100
