@@ -69,11 +69,6 @@ def renders_itself(response: object) -> bool:
     return isinstance(response, SimpleTemplateResponse) and not response.is_rendered and not _is_rest(response)
 
 
-def renders_later(response: object) -> bool:
-    """Whether this is a response that only REST framework's view can render, and has not yet."""
-    return isinstance(response, SimpleTemplateResponse) and not response.is_rendered and _is_rest(response)
-
-
 def rendered(response: Response) -> Response:
     """The response, rendered if it is a template's: its errors are the view's."""
     if renders_itself(response):

@@ -64,11 +64,11 @@ def of_views(config: Config, has_middleware: bool) -> Iterator[CheckMessage]:
     """Views whose labels ask for more than a shield can do."""
     atomic = [alias for alias in connections if connections[alias].settings_dict["ATOMIC_REQUESTS"]]
     for route in routes():
-        found = [_acting(config, route, method) for method in _METHODS]
-        yield from _of_several(route, max(found, key=len))
+        names = max((_acting(config, route, method) for method in _METHODS), key=len)
+        yield from _of_several(route, names)
         caught = [alias for alias in atomic if alias not in getattr(route.view, "_non_atomic_requests", ())]
         if caught and not has_middleware:
-            yield from _of_early_end(config, route, max(found, key=len), caught)
+            yield from _of_early_end(config, route, names, caught)
 
 
 def _acting(config: Config, route: Route, method: str) -> list[str]:

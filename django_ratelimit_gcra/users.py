@@ -1,15 +1,20 @@
-"""Who is signed in, as an identity, without loading a session that isn't there.
+"""Who is signed in, as an identity, without loading a session that isn't there; and whom an operator names.
 
 Reading `request.user` loads the session: that costs queries and adds `Vary: Cookie` to a page that could be cached.
 """
 
+from typing import cast
+
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.contrib.auth import middleware as django_auth
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject, empty
 
 from django_ratelimit_gcra.state import base_request
-from ratelimit_core import Identity
+from ratelimit_core import Config, Identity
+from ratelimit_core.identity import AddressNote
 
 
 def user_of(request: object) -> Identity | None:
@@ -34,6 +39,21 @@ def identity_of(user: object) -> Identity | None:
     """A user who can be told from others; somebody without a primary key is charged by address."""
     pk = getattr(user, "pk", None) if getattr(user, "is_authenticated", False) else None
     return None if pk is None or pk == "" else Identity.user(pk)
+
+
+def named_user(text: str) -> Identity | None:
+    """A user by primary key, as the database knows it (a UUID with and without hyphens); None for what is no key."""
+    try:
+        value = cast("object", get_user_model()._meta.pk.to_python(text))  # noqa: SLF001 - a documented interface of Django
+    except ValidationError:
+        return None
+    return None if value is None or value == "" else Identity.user(value)
+
+
+def named_address(text: str, config: Config) -> Identity | None:
+    """An address, or a network as it is shown, spelled as a request from there is charged; None for no address."""
+    located = config.proxies.locate(text.partition("/")[0], ())
+    return None if located.note is AddressNote.NO_PEER and text != "unknown" else located.identity
 
 
 def _is_lazy(user: object) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
@@ -16,8 +16,8 @@ from django_ratelimit_gcra import live
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
 from django_ratelimit_gcra.dashboard.figures import seconds
 from django_ratelimit_gcra.dashboard.legible import brief
+from django_ratelimit_gcra.users import named_address, named_user
 from ratelimit_core import Config, ConfigurationError, Identity, StoreError
-from ratelimit_core.identity import AddressNote
 
 _KINDS = (("user", "user (primary key)"), ("ip", "address"), ("key", "key"))
 
@@ -137,20 +137,13 @@ def _reset(desk: Desk, identity: Identity) -> None:
 
 def _identity(kind: str, value: str, config: Config) -> Identity:
     """As the middleware would spell it; raises ValidationError."""
+    if kind == "key":
+        return Identity.key(value)
     if kind == "ip":
-        located = config.proxies.locate(value.strip().partition("/")[0], ())
-        if located.note is AddressNote.NO_PEER and value != "unknown":
-            raise ValidationError("This is no address: give one such as 203.0.113.9 or 2001:db8::1.")
-        return located.identity
-    return Identity.user(_primary_key(value.strip())) if kind == "user" else Identity.key(value)
-
-
-def _primary_key(text: str) -> object:
-    options = get_user_model()._meta  # noqa: SLF001 - a documented interface of Django
-    try:
-        value = cast("object", options.pk.to_python(text))
-    except ValidationError:
-        value = None
-    if value is None or value == "":
-        raise ValidationError(f"This is no primary key of {options.label}.")
-    return value
+        found, said = named_address(value.strip(), config), "address: give one such as 203.0.113.9 or 2001:db8::1"
+    else:
+        label = get_user_model()._meta.label  # noqa: SLF001 - a documented interface of Django
+        found, said = named_user(value.strip()), f"primary key of {label}"
+    if found is None:
+        raise ValidationError(f"This is no {said}.")
+    return found

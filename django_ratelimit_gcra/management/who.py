@@ -2,15 +2,14 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 from django.core.management.base import OutputWrapper
 
+from django_ratelimit_gcra.users import named_address, named_user
 from ratelimit_core import Config, Identity, Limiter, RequestInfo
-from ratelimit_core.identity import AddressNote
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +35,11 @@ def named(options: Mapping[str, Any], config: Config) -> Identity:
 
 def user(text: str) -> Identity:
     """A user by primary key; raises CommandError."""
-    return Identity.user(_primary_key(text))
+    found = named_user(text)
+    if found is None:
+        label = get_user_model()._meta.label  # noqa: SLF001 - a documented interface of Django
+        raise CommandError(f"--user = {text!r} is no primary key of {label}: give a number or whatever it is")
+    return found
 
 
 def buckets(options: Mapping[str, Any], config: Config) -> tuple[str, ...]:
@@ -62,21 +65,8 @@ def note_memory(limiter: Limiter, stderr: OutputWrapper) -> None:
         )
 
 
-def _primary_key(text: str) -> object:
-    """As the database knows it: a UUID may be written with and without hyphens."""
-    options = get_user_model()._meta  # noqa: SLF001 - a documented interface of Django
-    try:
-        value = cast("object", options.pk.to_python(text))
-    except ValidationError:
-        value = None
-    if value is None or value == "":
-        raise CommandError(f"--user = {text!r} is no primary key of {options.label}: give a number or whatever it is")
-    return value
-
-
 def _address(text: str, config: Config) -> Identity:
-    """An address, or a network as this command prints it."""
-    located = config.proxies.locate(text.partition("/")[0], ())
-    if located.note is AddressNote.NO_PEER and text != "unknown":
+    found = named_address(text, config)
+    if found is None:
         raise CommandError(f"--ip = {text!r} is no address: give one such as 203.0.113.9 or 2001:db8::1")
-    return located.identity
+    return found

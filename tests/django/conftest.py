@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pytest_django.plugin import DjangoDbBlocker
 
 from django_ratelimit_gcra import overrides
 from ratelimit_core.testing import ManualClock, enforcing
 from testproject import samples
+from tests import databases
+from tests.postgres import PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +43,21 @@ def fresh(settings: Any, namespace: str) -> Any:
 def places(settings: Any) -> None:
     """The addresses of `tests.django.places`."""
     settings.ROOT_URLCONF = "tests.django.places"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real server for all that want it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[str]:
+    """A database of its own with real transactions; the module says in a fixture `sqlite` which SQLite that is."""
+    sqlite = request.param == "sqlite"
+    chosen = request.getfixturevalue("sqlite") if sqlite else request.getfixturevalue("postgres").settings
+    with django_db_blocker.unblock(), databases.installed(chosen):
+        yield request.param

@@ -15,7 +15,6 @@ from django.db import OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.test import AsyncClient, Client, RequestFactory
 from django.utils import timezone
-from pytest_django.plugin import DjangoDbBlocker
 
 from django_ratelimit_gcra import records, runtime
 from django_ratelimit_gcra.models import IdempotencyRecord
@@ -23,32 +22,13 @@ from ratelimit_core import Identity
 from ratelimit_core.limiter import Options
 from ratelimit_core.testing import ManualClock, enforcing
 from testproject.samples import calls
-from tests import databases
 from tests.django import payments
-from tests.postgres import PostgresServer
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     name = str(tmp_path_factory.mktemp("sqlite") / "records.sqlite3")
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": {"timeout": 0.2}}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[str]:
-    """A database of its own with real transactions."""
-    sqlite = request.param == "sqlite"
-    chosen = request.getfixturevalue("sqlite") if sqlite else request.getfixturevalue("postgres").settings
-    with django_db_blocker.unblock(), databases.installed(chosen):
-        yield request.param
 
 
 @pytest.fixture
