@@ -66,7 +66,7 @@ def _of_label(config: Config, route: Route, label: Label) -> Iterator[CheckMessa
     if bucket is None:
         yield _unknown(config, route, f"@ratelimit(bucket={label.bucket!r})", label.bucket)
         return
-    burst = min(quota.burst for quota in bucket.quotas)
+    burst = bucket.least_burst
     if isinstance(label.cost, int) and label.cost > burst:
         yield Error(
             f"{_place(route)}: cost={label.cost} never fits into bucket '{bucket.name}', whose burst is {burst}.",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from secrets import token_hex
 from typing import TypedDict
 
+from ratelimit_core.config import Config
 from ratelimit_core.decision import Admission
 from ratelimit_core.errors import IdentityError
 from ratelimit_core.identity import Identity, RequestInfo
@@ -38,20 +39,35 @@ class Options(TypedDict, total=False):
     too_large: bool
 
 
-def ask(who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:
-    """Read the options; raises IdentityError and TypeError for what can't be asked."""
+_NO_WISH = Wish()
+
+
+def ask(config: Config, who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:
+    """Read the options; raises IdentityError, TypeError and ConfigurationError for what can't be asked."""
     if not isinstance(who, Identity | RequestInfo):
         raise IdentityError(f"who = {who!r:.100} can't be charged: give an Identity or a RequestInfo")
+    if options:
+        _check(options)
+    buckets = names(bucket)
+    shielded = any(config.policy(name).bucket.shielded for name in buckets)
+    where = options.get("scope"), options.get("route"), options.get("identity")
+    wish = _wish(options) if shielded else _NO_WISH
+    return Ask(who, buckets, cost, *where, options.get("observe", False), options.get("prior"), wish)
+
+
+def _check(options: Options) -> None:
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
     for name in ("scope", "route", "lease_on"):
         if not isinstance(options.get(name), str | None):
             raise IdentityError(f"{name} = {options.get(name)!r:.100} can't be used: give text or None")
+
+
+def _wish(options: Options) -> Wish:
+    """A token is drawn for what may be held only: a plain admission is no place for the system's randomness."""
     flags = options.get("takeover", False), options.get("too_large", False)
-    key, lease_on = options.get("idempotency_key"), options.get("lease_on")
-    wish = Wish(token_hex(16), key, options.get("fingerprint"), lease_on, *flags)
-    where = options.get("scope"), options.get("route"), options.get("identity")
-    return Ask(who, names(bucket), cost, *where, options.get("observe", False), options.get("prior"), wish)
+    named = options.get("idempotency_key"), options.get("fingerprint"), options.get("lease_on")
+    return Wish(token_hex(16), *named, *flags)
 
 
 def names(bucket: Buckets) -> tuple[str, ...]:

@@ -84,6 +84,9 @@ class Bucket:
     Give `quotas` or `quota`, as `Quota` or as text (`"60/m:10"`). Durations are microseconds. Append further quotas:
     the first one's key has no suffix, so what was spent before keeps counting where it did. Raises
     ConfigurationError for a value that can't be used or a shield that would be dropped with the store.
+
+    `shielded` says that an admission may hold a lease or a claim, which must be settled; a cost above `least_burst`
+    can never be admitted.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Bucket:
     max_body: int = 10 * 1024 * 1024
     store_down: StoreDown = StoreDown.OPEN
     unprotected_when_down: bool = False
+    shielded: bool = field(init=False, repr=False, compare=False)
+    least_burst: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, quota: Quota | str | None) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -114,12 +119,9 @@ class Bucket:
         for name, choice in _CHOICES.items():
             object.__setattr__(self, name, self._choose(name, choice))
         self._check_numbers()
+        object.__setattr__(self, "shielded", self.concurrency is not None or self.idempotency is not None)
+        object.__setattr__(self, "least_burst", min(quota.burst for quota in self.quotas))
         self._check_shields()
-
-    @property
-    def shielded(self) -> bool:
-        """Whether an admission holds a lease or a claim that must be settled."""
-        return self.concurrency is not None or self.idempotency is not None
 
     def _refuse(self, field_name: str, value: object, accepted: str) -> ConfigurationError:
         return ConfigurationError(f"bucket '{self.name}': {field_name}", value, accepted)

@@ -132,7 +132,7 @@ class Config:
 
     def check_cost(self, name: str, cost: int) -> None:
         """Raise ConfigurationError for a cost, written down somewhere, that a bucket could never admit."""
-        burst = min(quota.burst for quota in self.policy(name).bucket.quotas)
+        burst = self.policy(name).bucket.least_burst
         if isinstance(cost, bool) or not isinstance(cost, int) or not 0 <= cost <= burst:
             raise ConfigurationError(f"bucket '{name}': cost", cost, f"a whole number from 0 to its burst, {burst}")
 

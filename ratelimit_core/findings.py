@@ -41,11 +41,13 @@ def decide(ask: Ask, stances: list[Stance], reply: Reply) -> list[Decision]:
     finding = _find(stances, reply)
     found = []
     at = 1
-    for stance in sorted(stances, key=lambda stance: not stance.enforced):
+    lost = False
+    for stance in stances if len(stances) == 1 else sorted(stances, key=lambda stance: not stance.enforced):
         own = rooms[at : at + len(stance.bucket.quotas)]
         at += len(own)
-        found.append((stance, own, *_verdict(stance, own, finding)))
-    lost = any(stance.enforced and verdict is not Verdict.ALLOWED for stance, _, verdict, _, _ in found)
+        verdict, wait_us, replays = _verdict(stance, own, finding)
+        lost = lost or (stance.enforced and verdict is not Verdict.ALLOWED)
+        found.append((stance, own, verdict, wait_us, replays))
     return [_decision(ask, rooms[0], lost, *one) for one in found]
 
 

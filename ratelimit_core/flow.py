@@ -151,8 +151,8 @@ def _admission(
     decisions: Iterable[Decision],
 ) -> Admission:
     decided = {decision.bucket: decision for decision in decisions}
-    fresh = tuple(decided.get(policy.bucket.name) or off(policy) for policy in policies)
-    marks = tuple(mark(ask, decision.bucket) for decision in fresh)
+    fresh = tuple([decided.get(policy.bucket.name) or off(policy) for policy in policies])
+    marks = tuple([mark(ask, decision.bucket) for decision in fresh])
     note = None if located is None else located.note
     prior = ask.prior
     if prior is None:

@@ -55,8 +55,8 @@ def quota(namespace: str, bucket: str, identity: Identity, scope: str | None, la
 
 def quotas(namespace: str, bucket: Bucket, identity: Identity, scope: str | None) -> tuple[str, ...]:
     """The keys of all quotas of a bucket, in its order; the first has no label, so renaming it forgets nothing."""
-    labels = (one.label if index else None for index, one in enumerate(bucket.quotas))
-    return tuple(quota(namespace, bucket.name, identity, scope, label) for label in labels)
+    labels = (None, *[one.label for one in bucket.quotas[1:]])
+    return tuple([quota(namespace, bucket.name, identity, scope, label) for label in labels])
 
 
 def replay(namespace: str, bucket: str, identity: Identity) -> str:

@@ -87,13 +87,15 @@ class Limiter:
         For `options` see `Options`. Raises CostError for a cost that is no whole number of 0 or more, and
         ConfigurationError for an unknown bucket; never raises for a store's failure.
         """
-        asked = ask(who, bucket, cost, options)
-        return self._admitted(run(flow.admit(self.config, asked), self._asked, self._local), cost)
+        config = self.config
+        asked = ask(config, who, bucket, cost, options)
+        return self._admitted(run(flow.admit(config, asked), self._asked, self._local), cost)
 
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         """`admit` for an event loop."""
-        asked = ask(who, bucket, cost, options)
-        return self._admitted(await arun(flow.admit(self.config, asked), self._asked, self._local), cost)
+        config = self.config
+        asked = ask(config, who, bucket, cost, options)
+        return self._admitted(await arun(flow.admit(config, asked), self._asked, self._local), cost)
 
     def settle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
         """End an admission after its handler: give back its lease and end its claim as the result says.
@@ -153,13 +155,15 @@ class Limiter:
 
     def peek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """What `admit` would decide now; charges nothing, writes nothing, tells no sink of a decision."""
-        asked = ask(who, bucket, cost, options)
-        return run(flow.peek(self.config, asked), self._asked, self._local).decision
+        config = self.config
+        asked = ask(config, who, bucket, cost, options)
+        return run(flow.peek(config, asked), self._asked, self._local).decision
 
     async def apeek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """`peek` for an event loop."""
-        asked = ask(who, bucket, cost, options)
-        return (await arun(flow.peek(self.config, asked), self._asked, self._local)).decision
+        config = self.config
+        asked = ask(config, who, bucket, cost, options)
+        return (await arun(flow.peek(config, asked), self._asked, self._local)).decision
 
     def reset(self, identity: Identity, bucket: Buckets | None = None, scope: str | None = None) -> int:
         """Forget what an identity has spent, in one bucket or all; returns how many quotas had something.

@@ -189,7 +189,7 @@ def _bucket(name: str, value: object, base: Bucket | None) -> Bucket:
     setting = f"RATE_LIMIT_BUCKETS['{name}']"
     if not isinstance(value, Mapping):
         raise ConfigurationError(setting, value, "a dict of the bucket's fields")
-    known = {one.name for one in fields(Bucket)} - {"name"}
+    known = {one.name for one in fields(Bucket) if one.init} - {"name"}
     values: dict[str, object] = {} if base is None else {one: getattr(base, one) for one in known - {"quota"}}
     try:
         values["quotas"] = _quotas(value, base)

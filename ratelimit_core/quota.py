@@ -1,7 +1,7 @@
 """A quota: so many units a period, so many of them back to back."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ratelimit_core.errors import ConfigurationError
 
@@ -20,18 +20,24 @@ class Quota:
     Raises ConfigurationError where the arithmetic of `ratelimit_core.gcra` could not keep the promise: an emission
     interval under a microsecond, a rounding of it that changes the rate by more than 1 %, or a tolerance of 2^51
     microseconds or more.
+
+    `interval_us` is the emission interval T, rounded up; `tolerance_us` the tolerance tau = T x burst.
     """
 
     rate: int
     period_us: int
     burst: int
     name: str | None = None
+    interval_us: int = field(init=False, repr=False, compare=False)
+    tolerance_us: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for field in ("rate", "period_us", "burst"):
-            value = getattr(self, field)
+        for name in ("rate", "period_us", "burst"):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"quota {field}", value, "a whole number, at least 1")
+                raise ConfigurationError(f"quota {name}", value, "a whole number, at least 1")
+        object.__setattr__(self, "interval_us", -(-self.period_us // self.rate))
+        object.__setattr__(self, "tolerance_us", self.interval_us * self.burst)
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise ConfigurationError("quota name", self.name, "lower-case letters, digits and _, at most 32")
         if self.period_us < self.rate:
@@ -52,16 +58,6 @@ class Quota:
             if not rest:
                 return f"{self.rate}/{'' if count == 1 else count}{unit}:{self.burst}"
         return f"{self.rate}/{self.period_us}us:{self.burst}"
-
-    @property
-    def interval_us(self) -> int:
-        """The emission interval T in microseconds, rounded up."""
-        return -(-self.period_us // self.rate)
-
-    @property
-    def tolerance_us(self) -> int:
-        """The tolerance tau = T x burst in microseconds."""
-        return self.interval_us * self.burst
 
     @property
     def label(self) -> str:

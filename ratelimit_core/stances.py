@@ -88,7 +88,7 @@ def _stance(policy: Policy, ask: Ask, located: Located | None) -> Stance:
         verdict = Verdict.USER_REQUIRED
     elif (objected := objection(bucket, identity, ask.wish)) is not Verdict.ALLOWED:
         verdict = objected
-    elif any(ask.cost > quota.burst for quota in bucket.quotas):
+    elif ask.cost > bucket.least_burst:
         verdict = Verdict.COST_TOO_LARGE
     return Stance(bucket, policy.mode, enforced, identity, verdict, paid=_paid(ask, bucket))
 
@@ -133,7 +133,10 @@ def in_canary(bucket: Bucket, identity: Identity) -> bool:
 
 def _foregone(stances: list[Stance], refused: bool = False) -> list[Stance]:
     """Mark as free what must not be charged: a stance refused beforehand, and all of them if that is enforced."""
-    lost = refused or any(stance.enforced and stance.verdict is not Verdict.ALLOWED for stance in stances)
+    objected = [stance for stance in stances if stance.verdict is not Verdict.ALLOWED]
+    if not objected and not refused:
+        return stances
+    lost = refused or any(stance.enforced for stance in objected)
     return [
         stance._replace(free=True) if lost or stance.verdict is not Verdict.ALLOWED else stance for stance in stances
     ]
@@ -154,24 +157,23 @@ def _without_store(stance: Stance, error: StoreError) -> Stance:
 def charges(config: Config, bucket: Bucket, identity: Identity, scope: str | None, cost: int) -> tuple[Charge, ...]:
     """The charges of one bucket, a quota each."""
     names = keys.quotas(config.namespace, bucket, identity, scope)
-    return tuple(
-        Charge(name, quota.tolerance_us, quota.interval_us * cost)
-        for name, quota in zip(names, bucket.quotas, strict=True)
-    )
-
-
-def _groups(config: Config, ask: Ask, stances: list[Stance]) -> tuple[tuple[Charge, ...], ...]:
-    return tuple(charges(config, stance.bucket, stance.identity, ask.scope, stance.cost(ask)) for stance in stances)
+    pairs = zip(names, bucket.quotas, strict=True)
+    return tuple([Charge(name, quota.tolerance_us, quota.interval_us * cost) for name, quota in pairs])
 
 
 def acquire(config: Config, ask: Ask, stances: list[Stance]) -> Acquire:
     """One command for all stances: the enforced ones together, each other one for itself, and the shield."""
-    patient = any(stance.bucket.store_down is StoreDown.CLOSED for stance in stances)
-    binding = _groups(config, ask, [stance for stance in stances if stance.enforced])
-    observed = _groups(config, ask, [stance for stance in stances if not stance.enforced])
-    return Acquire(
-        tuple(charge for group in binding for charge in group), observed, patient, _shield(config, ask, stances)
-    )
+    binding: tuple[Charge, ...] = ()
+    observed: tuple[tuple[Charge, ...], ...] = ()
+    patient = False
+    for stance in stances:
+        group = charges(config, stance.bucket, stance.identity, ask.scope, stance.cost(ask))
+        if stance.enforced:
+            binding += group
+        else:
+            observed += (group,)
+        patient = patient or stance.bucket.store_down is StoreDown.CLOSED
+    return Acquire(binding, observed, patient, _shield(config, ask, stances))
 
 
 def _shield(config: Config, ask: Ask, stances: list[Stance]) -> Shield | None:

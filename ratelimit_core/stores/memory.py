@@ -99,7 +99,7 @@ class MemoryStore:
             if command.shield is not None:
                 return self._shielded(command, command.shield, rooms, now_us)
             self._charge(command, rooms, now_us)
-            return (now_us, *(room_us for group in rooms for room_us in group))
+            return (now_us, *[room_us for group in rooms for room_us in group])
         if isinstance(command, Peek):
             return (now_us, *self._rooms(command.charges, now_us))
         if isinstance(command, Settle):
@@ -226,7 +226,7 @@ class MemoryStore:
 
 
 def _fits(rooms: list[int]) -> bool:
-    return all(room_us >= 0 for room_us in rooms)
+    return not rooms or min(rooms) >= 0
 
 
 _forked: "weakref.WeakSet[MemoryStore]" = weakref.WeakSet()

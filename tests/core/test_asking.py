@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ratelimit_core import Bucket, Config, ConfigurationError, Identity, IdentityError, Limiter, Rule
+from ratelimit_core.asking import ask
 from ratelimit_core.stores import MemoryStore
 
 ALICE = Identity.user("alice")
@@ -42,3 +43,12 @@ def test_a_rule_names_places_in_text(name: str) -> None:
 def test_a_configuration_does_not_show_its_password() -> None:
     shown = repr(Config(buckets=[Bucket("read", quota="60/m:10")], store_url="redis://user:secret@host/0"))
     assert "secret" not in shown
+
+
+def test_no_randomness_is_drawn_for_a_bucket_that_holds_nothing() -> None:
+    """The system's randomness costs more than the decision, and only a lease or a claim needs a token."""
+    config = Config(
+        buckets=[Bucket("read", quota="60/m:10"), Bucket("job", quota="60/m:10", concurrency=1, store_down="closed")]  # type: ignore[arg-type]  # as settings say it
+    )
+    assert ask(config, ALICE, "read", 1, {"route": "/"}).wish.token == ""
+    assert ask(config, ALICE, ("read", "job"), 1, {}).wish.token != ask(config, ALICE, "job", 1, {}).wish.token != ""
