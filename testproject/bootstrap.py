@@ -1,5 +1,5 @@
 """
-Makes the environment that the demo and the tests run in, with nothing but Python.
+Makes the environments that the demo, the tests and the benchmarks run in, with nothing but Python.
 
 `ENVIRONMENT.ready(lock)` leaves `.venv` holding what `lock` names, and this project in editable form. A second call
 with the same lock and metadata installs nothing; one that finds the rest of an interrupted run starts over.
@@ -29,13 +29,14 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The `.venv` of the checkout at `root`."""
+    """The `.venv` of the checkout at `root`, or one beside it."""
 
     root: Path
+    name: str = ".venv"
 
     @property
     def venv(self) -> Path:
-        return self.root / ".venv"
+        return self.root / self.name
 
     @property
     def scripts(self) -> Path:
@@ -75,7 +76,7 @@ class Environment:
             return
         self.make()
         self.half_made.touch()
-        say(f"Installing {lock.relative_to(self.root).as_posix()} into .venv")
+        say(f"Installing {lock.relative_to(self.root).as_posix()} into {self.name}")
         self._install(["--require-hashes", "-r", str(lock)])
         self._install(["--no-deps", "-e", str(self.root)])
         self.stamp(lock).write_text(self.fingerprint(lock), "utf-8")
@@ -84,13 +85,13 @@ class Environment:
     def make(self) -> None:
         """An environment that holds an installer only, unless there is one; raises BootstrapError."""
         if self.venv.exists() and (self.half_made.exists() or not self._answers("venv", "--help")):
-            say("Starting over: .venv was left half made")
+            say(f"Starting over: {self.name} was left half made")
             shutil.rmtree(self.venv)
         if self.venv.exists():
             return
         if importlib.util.find_spec("ensurepip") is None:
             raise BootstrapError("this Python makes no virtual environments; try: apt-get install -y python3-venv")
-        say("Making .venv")
+        say(f"Making {self.name}")
         self.venv.mkdir()
         self.half_made.touch()
         self._run([sys.executable, "-m", "venv", str(self.venv)])

@@ -6,12 +6,13 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import admit, dashboard, records, shields, sinks
+from tests.benchmarks import admit, dashboard, memory, records, shields, sinks
 from tests.benchmarks.measure import Line, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Line]]] = {
     "admit": admit.run,
     "dashboard": dashboard.run,
+    "memory": memory.run,
     "records": records.run,
     "shields": shields.run,
     "sinks": sinks.run,

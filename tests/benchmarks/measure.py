@@ -2,7 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
 from statistics import median
 from typing import NamedTuple
 
@@ -30,12 +31,40 @@ def compare(what: str, floor_name: str, floor: Work, ours: Work, number: int, ro
     for work in (floor, ours):
         work(max(1, number // 10))
     for _ in range(rounds):
-        before, mine, after = (_ns(work, number) for work in (floor, ours, floor))
-        floors += [before, after]
-        found.append(mine)
-        ratios.append(2 * mine / (before + after))
+        taken = one_round(floor, ours, number)
+        floors.append(taken.floor_ns)
+        found.append(taken.ours_ns)
+        ratios.append(taken.ours_ns / taken.floor_ns)
     scale = _NS[unit]
     return Line(what, floor_name, median(floors) / scale, median(found) / scale, median(ratios), unit)
+
+
+class Round(NamedTuple):
+    """Nanoseconds for one operation: the floor's before and after, in the middle, and the contender's between."""
+
+    floor_ns: float
+    ours_ns: float
+
+
+def one_round(floor: Work, ours: Work, number: int) -> Round:
+    """Floor, contender, floor."""
+    before, mine, after = (_ns(work, number) for work in (floor, ours, floor))
+    return Round((before + after) / 2, mine)
+
+
+DICT = "dict get + set + clock"
+
+
+def dict_floor(keys: Sequence[str]) -> Work:
+    """The least that any limiter in Python does: read what stands there, and write when it was."""
+    kept: dict[str, int] = {}
+    endless = cycle(keys)
+
+    def work(number: int) -> None:
+        for key in islice(endless, number):
+            kept[key] = kept.get(key, 0) + time.monotonic_ns() // 1_000
+
+    return work
 
 
 def _ns(work: Work, number: int) -> float:

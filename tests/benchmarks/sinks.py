@@ -58,7 +58,7 @@ def told(name: str, url: str, rounds: int) -> list[Line]:
     lines = []
     for bucket in ("allowed", "refused"):
         limiters = [limiter(store(url), []), limiter(store(url), SINKS[name]())]
-        alone, ours = (admitting(one, bucket, [HOT]) for one in limiters)
+        alone, ours = (admitting(one, bucket) for one in limiters)
         lines.append(compare(f"Redis, {bucket}, {name}", ALONE, alone, ours, TURN, TURNS * rounds, "us"))
         for one in limiters:
             one.close()
@@ -83,7 +83,7 @@ def in_memory(rounds: int) -> list[Line]:
     """What the sinks themselves cost, with next to nothing under them."""
     lines = []
     for bucket in ("allowed", "refused"):
-        alone, ours = (admitting(limiter(MemoryStore(), given), bucket, [HOT]) for given in ([], everything()))
+        alone, ours = (admitting(limiter(MemoryStore(), given), bucket) for given in ([], everything()))
         lines.append(compare(f"memory, {bucket}, all sinks", ALONE, alone, ours, TURN, TURNS * rounds, "us"))
     return lines
 
