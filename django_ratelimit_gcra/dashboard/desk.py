@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
+from django.db import Error
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -70,6 +71,12 @@ class Desk(NamedTuple):
         """A page's address in this admin."""
         path = reverse(f"admin:{PREFIX}_{page}", args=arguments, current_app=self.site.name)
         return f"{path}?{urlencode(query)}" if query else path
+
+    def failed(self, error: Error) -> TemplateResponse:
+        """What to know and to do where the database can't be asked."""
+        page = self.page("failed.html", "The database can't be used", {"error": error})
+        page.status_code = 503
+        return page
 
     def page(self, template: str, title: str, context: Mapping[str, object]) -> TemplateResponse:
         """A page under the admin's own head."""

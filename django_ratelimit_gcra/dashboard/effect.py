@@ -15,11 +15,11 @@ from ratelimit_core.config import Policy
 
 
 class Effect(NamedTuple):
-    """Sentences, the most important first, where their numbers come from, and the replay itself."""
+    """Sentences, the most important first, where their numbers come from, and the replay, if there could be one."""
 
     sentences: tuple[str, ...]
     label: str
-    found: WhatIf
+    found: WhatIf | None
 
 
 def predicted(before: Policy, after: Policy, since: datetime, until: datetime) -> Effect:
@@ -46,12 +46,17 @@ def sentences(before: Policy, after: Policy, earlier: WhatIf, found: WhatIf) -> 
         yield f"That is {percent(found.touched / found.identities)} of the identities."
 
 
-def killed(refusing: Sequence[str], protected: Sequence[str], blocked: int) -> Iterator[str]:
-    """What the kill switch would do; `blocked` requests were refused in the last 24 hours."""
+def killed(refusing: Sequence[str], protected: Sequence[str], blocked: int | None) -> Iterator[str]:
+    """What the kill switch would do; `blocked` requests were refused in the last 24 hours, None if nobody knows."""
     if not refusing:
         yield "No bucket refuses anybody at present."
         return
-    yield f"Nobody is refused any more by {named(refusing)}: {counted(blocked, 'request')} in the last 24 hours."
+    lately = (
+        "how many were lately can't be read"
+        if blocked is None
+        else f"{counted(blocked, 'request')} in the last 24 hours"
+    )
+    yield f"Nobody is refused any more by {named(refusing)}: {lately}."
     if protected:
         yield f"Without protection: {named(protected)}. Two payments could be made at once, or the same one twice."
 

@@ -18,6 +18,7 @@ from django_ratelimit_gcra.dashboard.figures import Figure, described, figures, 
 from django_ratelimit_gcra.dashboard.legible import brief
 from django_ratelimit_gcra.dashboard.spans import Span
 from django_ratelimit_gcra.dashboard.standing import Standing, standing
+from django_ratelimit_gcra.recording.names import storable
 from ratelimit_core.buckets import Mode
 
 _OBSERVED = (Mode.SHADOW, Mode.CANARY)
@@ -115,7 +116,7 @@ def identity(desk: Desk, name: str) -> TemplateResponse:
     desk.demand(Right.IDENTITIES)
     desk.policy(name)
     who = desk.request.GET.get("identity", "")
-    if not 0 < len(who) <= _LONGEST_NAME:
+    if not 0 < len(who) <= _LONGEST_NAME or who != storable(who):
         raise Http404("Nobody is named, or nobody who could have been recorded.")
     what = asked(desk.request)
     series = shadow.timeline(name, who, what.since, what.until, what.span.points)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.contrib import admin
+from django.db import Error
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -66,6 +67,9 @@ class DashboardAdmin(Base):
         def view(request: HttpRequest, **arguments: object) -> HttpResponseBase:
             desk = Desk(request, self.admin_site)
             desk.demand(Right.VIEW)
-            return page(desk, **arguments)
+            try:
+                return page(desk, **arguments)
+            except Error as error:
+                return desk.failed(error)
 
         return exempt(self.admin_site.admin_view(view))

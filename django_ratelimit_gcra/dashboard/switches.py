@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_ratelimit_gcra import conf, overrides, runtime, shadow, switching
 from django_ratelimit_gcra.dashboard.desk import Desk, Right
-from django_ratelimit_gcra.dashboard.effect import killed, predicted, refuses
+from django_ratelimit_gcra.dashboard.effect import Effect, killed, predicted, refuses
 from django_ratelimit_gcra.dashboard.forms import KillForm, ReasonForm, SwitchForm
 from django_ratelimit_gcra.dashboard.whatif import LATELY
 from django_ratelimit_gcra.layers import aware, described, read_override
@@ -73,13 +73,21 @@ def _effect(desk: Desk, policy: Policy, form: SwitchForm) -> dict[str, object]:
     except ConfigurationError as error:
         form.add_error(None, str(error))
         return {}
-    until = timezone.now()
     after = replace(config, enabled=True).policies[policy.bucket.name]
     return {
-        "effect": predicted(policy, after, until - LATELY, until),
+        "effect": _predicted(policy, after),
         "shown": form.words(),
         "forbidden": weakens(policy, change) and not desk.may(Right.WEAKEN),
     }
+
+
+def _predicted(before: Policy, after: Policy) -> Effect:
+    """A switch must not wait for records that can't be read."""
+    until = timezone.now()
+    try:
+        return predicted(before, after, until - LATELY, until)
+    except Error as error:
+        return Effect((f"What was recorded can't be read, so its effect is not known ({error}).",), "", None)
 
 
 def _beneath(desk: Desk, name: str) -> Policy:
@@ -121,10 +129,13 @@ def _killed(desk: Desk, form: ReasonForm) -> bool:
     return True
 
 
-def _blocked(desk: Desk) -> int:
-    """How many requests were refused in the last 24 hours."""
+def _blocked(desk: Desk) -> int | None:
+    """How many requests were refused in the last 24 hours; None where that can't be read."""
     until = timezone.now()
-    reports = (shadow.report(name, until - LATELY, until, 1, 0) for name in desk.config.policies)
+    try:
+        reports = [shadow.report(name, until - LATELY, until, 1, 0) for name in desk.config.policies]
+    except Error:
+        return None
     return sum(report.blocked for report in reports)
 
 

@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from django_ratelimit_gcra.conf import RECORD_DAYS
+from django_ratelimit_gcra.management import database
 from django_ratelimit_gcra.models import IdempotencyRecord
 from django_ratelimit_gcra.recording import retention
 
@@ -29,14 +30,20 @@ class Command(BaseCommand):
         batch = options["batch"]
         if batch < 1:
             raise CommandError(f"--batch = {batch}: give a number of rows, at least 1")
-        rows = IdempotencyRecord.objects.using(router.db_for_write(IdempotencyRecord))
-        expired = rows.filter(expires__lte=timezone.now()).order_by("pk")
-        count = 0
-        while keys := list(expired.values_list("pk", flat=True)[:batch]):
-            count += rows.filter(pk__in=keys).delete()[0]
-        self.stdout.write(f"{count} expired record{'' if count == 1 else 's'} deleted")
-        old = sum(_delete_all(model, before, batch) for model, before in retention.limits(RECORD_DAYS.value()))
-        self.stdout.write(f"{old} old row{'' if old == 1 else 's'} of decisions deleted")
+        with database.needed():
+            count = _delete_expired(batch)
+            self.stdout.write(f"{count} expired record{'' if count == 1 else 's'} deleted")
+            old = sum(_delete_all(model, before, batch) for model, before in retention.limits(RECORD_DAYS.value()))
+            self.stdout.write(f"{old} old row{'' if old == 1 else 's'} of decisions deleted")
+
+
+def _delete_expired(batch: int) -> int:
+    rows = IdempotencyRecord.objects.using(router.db_for_write(IdempotencyRecord))
+    expired = rows.filter(expires__lte=timezone.now()).order_by("pk")
+    count = 0
+    while keys := list(expired.values_list("pk", flat=True)[:batch]):
+        count += rows.filter(pk__in=keys).delete()[0]
+    return count
 
 
 def _delete_all(model: type[Model], before: datetime, batch: int) -> int:

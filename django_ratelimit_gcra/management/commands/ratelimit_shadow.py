@@ -12,7 +12,7 @@ from django.core.management import BaseCommand, CommandError
 from django.utils import timezone
 
 from django_ratelimit_gcra import runtime, shadow
-from django_ratelimit_gcra.management import who
+from django_ratelimit_gcra.management import database, who
 from django_ratelimit_gcra.management.printing import cell, plain, table
 from ratelimit_core import Config, ConfigurationError, Quota
 from ratelimit_core.config import Policy
@@ -61,7 +61,8 @@ class Command(BaseCommand):
         until = timezone.now()
         since = until - timedelta(hours=_hours(options["hours"]))
         asked = [_quotas(text) for text in options["what_if"]]
-        found = [_find(config, name, since, until, asked, suggest=options["suggest"]) for name in names]
+        with database.needed():
+            found = [_find(config, name, since, until, asked, suggest=options["suggest"]) for name in names]
         if options["csv"]:
             self._write_csv(found)
         elif options["json"]:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError
-from django.db import Error
 from django.utils import timezone
 
 from django_ratelimit_gcra import switching
 from django_ratelimit_gcra.layers import aware, described, read_override
+from django_ratelimit_gcra.management import database
 from django_ratelimit_gcra.models import PolicyOverride
 from ratelimit_core import ConfigurationError, Mode
 from ratelimit_core.quota import parse_duration
@@ -43,12 +43,11 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         """Do it, and say what was done."""
         try:
-            for line in _act(options):
-                self.stdout.write(line)
+            with database.needed(", and nothing was changed"):
+                for line in _act(options):
+                    self.stdout.write(line)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        except Error as error:
-            raise CommandError(f"the database can't be used, and nothing was changed ({error})") from error
 
 
 def _act(options: dict[str, Any]) -> Iterator[str]:

@@ -137,3 +137,8 @@ def test_a_file_is_kept_and_never_shown(staff: Staff) -> None:
     assert found["Content-Type"] == "text/csv; charset=utf-8"
     assert re.fullmatch(r'attachment; filename="read-\d{8}-\d{4}-\d{8}-\d{4}\.csv"', found["Content-Disposition"])
     assert found["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_name_that_no_database_keeps_is_nobody_s(staff: Staff) -> None:
+    """PostgreSQL raises for a NUL, in a question too."""
+    assert staff("view_identities").get(f"{PLACE}bucket/read/identity/?identity=user:a%00b").status_code == 404
