@@ -11,7 +11,7 @@ _FEW = 3
 _MOST_REFUSALS = 0.6
 _REGARDLESS = 1 / 3  # of its requests refused: whoever waits when told to is refused far less
 _OFTEN = 20
-_LOOPS_AMONG = 20  # one in so many may be a loop; where it is more, the limit is too low
+LOOPS_AMONG = 20  # one in so many may be a loop; where it is more, the limit is too low
 
 
 class LooksLike(StrEnum):
@@ -26,8 +26,11 @@ def verdict(refused: int, identities: int, worst: Sequence[Share]) -> tuple[Look
 
     `worst` are the first of so many `identities` that were refused.
     """
+    if not refused and not worst:
+        return None, "No refusals."
     if not worst:
-        return None, f"{counted(refused, 'request')} refused; by whom was not recorded." if refused else "No refusals."
+        unknown = "by whom is not recorded, or will be when their minute is over."
+        return None, f"{counted(refused, 'request')} refused; {unknown}"
     few = _few(worst)
     if few is None:
         return LooksLike.TOO_LOW, (
@@ -54,7 +57,7 @@ def loops(arrivals: Sequence[Arrival], quotas: Sequence[Quota]) -> frozenset[str
     for identity, refused in replayed.refused_by.items():
         if refused >= max(_OFTEN, _REGARDLESS * replayed.requests_by[identity]):
             found.add(identity)
-    return frozenset(found if len(found) * _LOOPS_AMONG <= replayed.identities else ())
+    return frozenset(found if len(found) * LOOPS_AMONG <= replayed.identities else ())
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from django.db.models import Min, Sum
 from django.utils import timezone
 
 from django_ratelimit_gcra.models import DecisionMinute
-from django_ratelimit_gcra.shadow.causes import counted, loops
+from django_ratelimit_gcra.shadow.causes import LOOPS_AMONG, counted, loops
 from django_ratelimit_gcra.shadow.reading import rows_of
 from django_ratelimit_gcra.shadow.samples import Sampled, arrivals
 from ratelimit_core import Bucket, Config
@@ -17,6 +17,7 @@ from ratelimit_core.simulate import replay
 OBSERVED = timedelta(hours=48)
 
 _LONG_ENOUGH = timedelta(hours=24)
+_WRITTEN = timedelta(minutes=3)  # by then: arrivals are written once a minute
 _MOST_TOUCHED = 0.001
 _MOST_DEGRADED = 0.01
 _WORDS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -60,10 +61,18 @@ def readiness(bucket: str, config: Config, until: datetime | None = None) -> Rea
     observed = until - max(seen["first"], since)
     effect = _effect(arrivals(bucket, since, until), policy.bucket)
     if effect is None:
-        return Readiness(ready=False, sentence=f"{_time(observed)} observed, but without arrival samples; not ready.")
+        yet = " yet" if observed < _WRITTEN else ""
+        sentence = f"{_time(observed)} observed, but without arrival samples{yet}; not ready."
+        return Readiness(ready=False, sentence=sentence)
     objection = _objection(observed, effect, seen["degraded"] / seen["requests"])
-    outcome = objection or ("enforced already" if policy.mode is Mode.ENFORCE else "ready to enforce")
+    outcome = _outcome(policy.mode, objection)
     return Readiness(objection is None, f"{_time(observed)} observed, {effect}; {outcome}.")
+
+
+def _outcome(mode: Mode, objection: str | None) -> str:
+    if mode is Mode.ENFORCE:
+        return f"enforced already; {objection}" if objection else "enforced already"
+    return f"not ready: {objection}" if objection else "ready to enforce"
 
 
 def _effect(sampled: Sampled, bucket: Bucket) -> _Effect | None:
@@ -78,11 +87,13 @@ def _objection(observed: timedelta, effect: _Effect, degraded: float) -> str | N
     """Why not to enforce; None where nothing speaks against it."""
     others = effect.touched - effect.loops
     if others and others >= _MOST_TOUCHED * effect.identities:
-        return "not ready: the limit is too low for too many"
+        if effect.identities < LOOPS_AMONG:
+            return "among so few a loop can't be told from a limit that is too low"
+        return "the limit is too low for too many"
     if degraded > _MOST_DEGRADED:
-        return f"not ready: {100 * degraded:.0f} % was decided without the store"
+        return f"{100 * degraded:.0f} % was decided without the store"
     if observed < _LONG_ENOUGH:
-        return "not ready: observe for 24 h at least"
+        return "observe for 24 h at least"
     return None
 
 

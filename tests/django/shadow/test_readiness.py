@@ -63,6 +63,18 @@ def test_many_loops_are_a_limit_that_is_too_low() -> None:
     assert "loop" not in sentence
 
 
+def test_among_few_identities_nobody_is_called_too_many() -> None:
+    decisions(2 * DAY, 1_000)
+    arrived(loops(1))
+    assert said() == (
+        False,
+        (
+            "48 h observed, 1 of 1 identity would be refused; "
+            "not ready: among so few a loop can't be told from a limit that is too low."
+        ),
+    )
+
+
 @pytest.mark.parametrize(("minutes", "time"), [(23 * 60 + 59, "23 h"), (59, "59 min"), (0, "1 min")])
 def test_a_day_at_least_is_observed(minutes: int, time: str) -> None:
     decisions(minutes + (minutes == 0), 1_000)
@@ -84,6 +96,20 @@ def test_without_records_or_samples_nothing_is_known() -> None:
     assert said() == (False, "Nothing was recorded in the last 48 h; not ready.")
     decisions(2 * DAY, 1_000)
     assert said() == (False, "48 h observed, but without arrival samples; not ready.")
+
+
+def test_in_the_first_minutes_samples_are_only_not_there_yet() -> None:
+    decisions(2, 1_000)
+    assert said() == (False, "2 min observed, but without arrival samples yet; not ready.")
+
+
+def test_an_enforced_bucket_is_never_called_not_ready() -> None:
+    decisions(2 * DAY, 1_000)
+    arrived(people(98) | {"user:-1": [0] * 12, "user:-2": [0] * 11})
+    assert said(configured("enforce")) == (
+        False,
+        "48 h observed, 2 of 100 identities would be refused; enforced already; the limit is too low for too many.",
+    )
 
 
 def test_a_bucket_that_is_off_or_enforced_says_so() -> None:
