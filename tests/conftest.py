@@ -27,28 +27,8 @@ settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 
 
-# What takes longest comes first, so that the workers of `python3 -m tests` end together.
-LONGEST = ("faults/test_switches", "faults", "browser", "stores/test_crowds", "stores", "core")
-
-
 def pytest_report_header() -> str:
     return servers.describe()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the plugin that shuffles: within a rank its order stays."""
-    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT / "tests").as_posix()))
-
-
-def _rank(name: str) -> int:
-    return next((rank for rank, start in enumerate(LONGEST) if name.startswith(start)), len(LONGEST))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int | None:
-    """One, if a server's address was given, since tests empty it; else as many as the plugin says."""
-    return 1 if servers.URL_VARIABLE in os.environ else None
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,6 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gate": ((), ()),
 }
 
-# A worker a core; a file stays whole, since its tests share what was started for them, and the longest come first:
-# the order is that of tests/conftest.py, which pytest-xdist would replace by its own.
-WORKERS = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
-
 TOOLS = {
     "mypy --strict": ("mypy",),
     "ruff check": ("ruff", "check"),
@@ -37,7 +33,7 @@ def run(part: str, pytest_arguments: Sequence[str] = ()) -> list[str]:
         return _tests(pytest_arguments)
     failures = _tools()
     if paths:
-        failures += _tests((*WORKERS, *paths)) + _coverage(packages)
+        failures += _tests(paths) + _coverage(packages)
     return failures
 
 
@@ -50,7 +46,8 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "PATH": f"{ENVIRONMENT.scripts}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "",  # else each server a test starts compiles all of Django: 2.5 s of a core, not 0.9
+        # Bytecode is kept: else each server that a test starts compiles all of Django, 2.5 s of a core instead of 0.9.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
