@@ -10,6 +10,10 @@ from django_ratelimit_gcra.decorators import exempt
 
 PERMISSION = "django_ratelimit_gcra.view_dashboard"
 _PLAIN = "text/plain; charset=utf-8"
+_WHO_MAY_READ = (
+    "Bring RATE_LIMIT_METRICS_TOKEN, if it is set, as 'Authorization: Bearer <token>', "
+    "or log in as staff that may see the dashboard.\n"
+)
 
 
 @exempt
@@ -24,7 +28,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not conf.METRICS.value():
         return HttpResponseNotFound("RATE_LIMIT_METRICS is off.\n", content_type=_PLAIN)
     if not _may_read(request):
-        return HttpResponseForbidden("Bring the token of RATE_LIMIT_METRICS_TOKEN.\n", content_type=_PLAIN)
+        return HttpResponseForbidden(_WHO_MAY_READ, content_type=_PLAIN)
     from ratelimit_core.metrics import exposition
 
     content_type, body = exposition(accept=request.headers.get("Accept", ""))
