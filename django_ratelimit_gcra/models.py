@@ -39,7 +39,8 @@ class DecisionMinute(models.Model):
 
     `blocked` were refused, `would_block` would have been but for the mode: a refusal is in one of the two. `replayed`
     got an earlier answer again. The `wait_` columns count the refusals by how long to wait, up to so many seconds;
-    those that waiting can't help are in none. `lost` are events of which a part could not be kept.
+    those that waiting can't help are in none. `lost` are events of which a part could not be kept. After two hours the
+    row of a minute may be that of twenty: `recording.rolling`.
     """
 
     minute = models.DateTimeField(_("minute"), db_index=True)

@@ -7,12 +7,13 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
 
 from django_ratelimit_gcra.background import Background
 from django_ratelimit_gcra.conf import RECORD_DAYS, RECORD_IDENTITIES, Identities
-from django_ratelimit_gcra.recording import names, retention, writing
+from django_ratelimit_gcra.recording import names, retention, rolling, writing
 from django_ratelimit_gcra.recording.sampling import Batch, Sampler
 from django_ratelimit_gcra.recording.tally import Tally
 from django_ratelimit_gcra.recording.unsent import Unsent
@@ -32,6 +33,8 @@ class Recorder:
     `on_drop` is called with the number of events (refusals, arrivals) that could not be kept or written. `clock` dates
     what was decided without asking a store.
     """
+
+    _rolled_up: datetime
 
     def __init__(self, on_drop: Callable[[int], None] | None = None, clock: Clock | None = None) -> None:
         self.on_drop = on_drop
@@ -69,7 +72,10 @@ class Recorder:
                 self._trim()
                 raise
             self._unsent.clear()
-            retention.trickle(RECORD_DAYS.value())
+            days = RECORD_DAYS.value()
+            retention.trickle(days)
+            now = self._now()
+            self._rolled_up = rolling.roll_up(max(self._rolled_up, now - timedelta(days=days)), now)
 
     def begin_anew(self) -> None:
         """Forget everything: what a fork copied is its parent's to write, whose locks may be held for ever."""
@@ -80,6 +86,7 @@ class Recorder:
         self._unsent = Unsent()
         self._dropped = 0
         self._arrivals_due_s = time.monotonic() + _ARRIVALS_S
+        self._rolled_up = datetime.min.replace(tzinfo=UTC)
         self._hash = partial(names.keyed_hash, names.hash_key())
 
     def _keep(self, event: DecisionEvent, identity: str, now_us: int) -> int:
@@ -122,6 +129,9 @@ class Recorder:
             self._dropped += lost.total()
         if lost:
             self._tell(lost.total())
+
+    def _now(self) -> datetime:
+        return writing.moment(self._clock.now_us() // _MINUTE_US)
 
     def _hashed(self, identity: str) -> str:
         return names.hashed(identity, self._hash)

@@ -12,6 +12,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 
 from django_ratelimit_gcra.models import ArrivalSample, DecisionMinute, IdentityMinute
+from django_ratelimit_gcra.recording.rolling import KEPT_FINE, STRETCH, whole_stretch
 from django_ratelimit_gcra.recording.tally import WAITS_S
 
 _Row = TypeVar("_Row", ArrivalSample, DecisionMinute, IdentityMinute)
@@ -42,11 +43,11 @@ class Refused(NamedTuple):
 
 
 class Span:
-    """A span of time in at most so many equal stretches of whole minutes."""
+    """A span of time in at most so many equal stretches: of whole minutes, or of such as were rolled up."""
 
     def __init__(self, since: datetime, until: datetime, points: int) -> None:
-        first = whole_minute(since)
-        self._width = max(1, -(-(until - first) // (points * _MINUTE))) * _MINUTE
+        first, step = _beginning(since, until)
+        self._width = max(1, -(-(until - first) // (points * step))) * step
         self._first = first
         number = max(1, -(-(until - first) // self._width))
         self.starts = [first + at * self._width for at in range(number)]
@@ -76,7 +77,14 @@ def whole_minute(moment: datetime) -> datetime:
 
 def rows_of(model: type[_Row], bucket: str, since: datetime, until: datetime) -> "QuerySet[_Row]":
     """A bucket's rows of the minutes that lie in a span at least in part."""
-    return model._default_manager.filter(bucket=bucket, minute__gte=whole_minute(since), minute__lt=until)  # noqa: SLF001
+    first = whole_minute(since) if model is ArrivalSample else _beginning(since, until)[0]
+    return model._default_manager.filter(bucket=bucket, minute__gte=first, minute__lt=until)  # noqa: SLF001
+
+
+def _beginning(since: datetime, until: datetime) -> tuple[datetime, timedelta]:
+    """Where a report begins, and its least step: one that looks further back may meet rows that were rolled up."""
+    fine = until - since <= KEPT_FINE
+    return (whole_minute(since), _MINUTE) if fine else (whole_stretch(since), STRETCH)
 
 
 def sums(rows: "QuerySet[Any]", by: str, names: Sequence[str], shown: Cast | None = None) -> Iterator[Sequence[Any]]:

@@ -15,9 +15,10 @@ from django_ratelimit_gcra.decorators import exempt, ratelimit
 from django_ratelimit_gcra.protection import Covered, Protection, State, coverage
 from django_ratelimit_gcra.urlconf import places as all_places
 from ratelimit_core.testing import RecordingSink
-from tests.django import rest
+from tests.django import rest, switches
 from tests.django.places import Bare, Direct, ok
 
+pytestmark = pytest.mark.django_db
 MIDDLEWARE = "django_ratelimit_gcra.middleware.RateLimitMiddleware"
 
 
@@ -90,7 +91,6 @@ def _no_sinks() -> Any:
     runtime.use_sinks()
 
 
-@pytest.mark.django_db
 @pytest.mark.usefixtures("places", "clock", "_no_sinks")
 @pytest.mark.parametrize("undecorated", ["shadow", "mode", "off"])
 def test_every_place_of_the_tests_is_protected_as_foretold(settings: Any, undecorated: str) -> None:
@@ -104,7 +104,6 @@ def test_every_place_of_the_tests_is_protected_as_foretold(settings: Any, undeco
     assert differences() == []
 
 
-@pytest.mark.django_db
 @pytest.mark.usefixtures("clock", "_no_sinks")
 def test_every_place_of_the_throttles_tests_is_protected_as_foretold(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.django.rest"
@@ -112,7 +111,6 @@ def test_every_place_of_the_throttles_tests_is_protected_as_foretold(settings: A
     assert differences() == []
 
 
-@pytest.mark.django_db
 @pytest.mark.usefixtures("clock", "_no_sinks")
 def test_every_place_of_the_testproject_is_protected_as_foretold(settings: Any) -> None:
     settings.RATE_LIMIT_BUCKETS = {"write": {"burst": 500}, "read": {"burst": 500}}
@@ -299,3 +297,10 @@ def test_it_asks_the_site_whether_it_has_the_middleware(settings: Any) -> None:
     assert settings.MIDDLEWARE.count(MIDDLEWARE) == 1
     settings.MIDDLEWARE = []
     assert "POST: nothing protects it" in failing()[0]
+
+
+@pytest.mark.usefixtures("places")
+def test_what_another_process_switched_counts() -> None:
+    switches.row("write", mode="shadow")
+    found = next(one for one in json.loads(run("--json"))["places"] if one["place"] == "/direct/")
+    assert {one["state"] for one in found["protections"]} == {"observed"}

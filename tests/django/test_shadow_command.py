@@ -15,6 +15,7 @@ from django_ratelimit_gcra.management.printing import cell, plain
 from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 from django_ratelimit_gcra.recording import Recorder
 from ratelimit_core import DecisionEvent, Verdict
+from tests.django import switches
 from tests.django.recording.events import decided
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +52,11 @@ def test_without_records_every_bucket_says_so() -> None:
         "write",
         "financial",
     ]
+
+
+def test_what_another_process_switched_counts() -> None:
+    switches.row("write", mode="shadow")
+    assert "write (20/m:3), shadow, the last 24 h" in shown("--bucket", "write")
 
 
 def test_a_report_for_people() -> None:

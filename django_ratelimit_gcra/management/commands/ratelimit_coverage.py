@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management import BaseCommand, CommandError
 
-from django_ratelimit_gcra import runtime
+from django_ratelimit_gcra import overrides, runtime
 from django_ratelimit_gcra.checks import has_middleware
 from django_ratelimit_gcra.protection import MONEY, Covered, coverage, is_money, lacks
 from ratelimit_core import Config
@@ -35,6 +35,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         """Print; raise CommandError last, when all is said."""
         words = _words(options["money"])
+        overrides.refresh()
         places = [_place(covered, words, options["allow"]) for covered in _covered(runtime.limiter().config)]
         unknown = set(options["allow"]) - {name for one in places for name in (one["place"], one["name"])}
         if unknown:

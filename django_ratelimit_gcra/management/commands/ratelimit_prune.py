@@ -12,11 +12,11 @@ from django.utils import timezone
 from django_ratelimit_gcra.conf import RECORD_DAYS
 from django_ratelimit_gcra.management import database
 from django_ratelimit_gcra.models import IdempotencyRecord
-from django_ratelimit_gcra.recording import retention
+from django_ratelimit_gcra.recording import retention, rolling
 
 
 class Command(BaseCommand):
-    """Delete in batches; run it once a day."""
+    """Delete in batches, and roll up what is no longer looked at by the minute; run it once a day."""
 
     help = "Delete expired idempotency records, and records of decisions that are older than RATE_LIMIT_RECORD_DAYS."
     requires_system_checks = []  # it must work on a site that has other troubles
@@ -35,6 +35,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{count} expired record{'' if count == 1 else 's'} deleted")
             old = sum(_delete_all(model, before, batch) for model, before in retention.limits(RECORD_DAYS.value()))
             self.stdout.write(f"{old} old row{'' if old == 1 else 's'} of decisions deleted")
+            rolling.roll_up_all(RECORD_DAYS.value())
 
 
 def _delete_expired(batch: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 from django.utils import timezone
 
-from django_ratelimit_gcra import runtime, shadow
+from django_ratelimit_gcra import overrides, runtime, shadow
 from django_ratelimit_gcra.management import database, who
 from django_ratelimit_gcra.management.printing import cell, plain, table
 from ratelimit_core import Config, ConfigurationError, Quota
@@ -56,6 +56,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         """Print; raises CommandError for what can't be asked."""
+        overrides.refresh()
         config = runtime.limiter().config
         names = who.buckets(options, config)
         until = timezone.now()
