@@ -87,6 +87,16 @@ test('a limited token refresh logged whole offices out', async () => {
   assert.equal(unknown, undefined, 'and when it ends without an answer, that says nothing about the session');
 });
 
+test('a login is known by its URL, too, unless the request says otherwise', async () => {
+  const isBootstrap = (url, method) => url.endsWith('/login/') && method === 'POST';
+  const late = () => answer(429, { 'Retry-After': '90' });
+  const { send, clock, asked } = kit([late(), late(), answer(200)], { isBootstrap });
+  await assert.rejects(send(`${SITE}/login/`, { method: 'POST', ratelimit: { bootstrap: false } }), { status: 429 });
+  const seen = watch(send(`${SITE}/login/`, { method: 'POST' }));
+  await clock.advance(91_000);
+  assert.deepEqual([seen.value?.status, asked.length], [200, 3]);
+});
+
 test('a login waits longer than other requests do', async () => {
   const { send, clock, asked } = kit([answer(429, { 'Retry-After': '90' }), answer(200)]);
   const seen = watch(send(`${SITE}/login/`, { method: 'POST', body: 'username=alice', ratelimit: { bootstrap: true } }));

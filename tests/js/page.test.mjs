@@ -193,6 +193,17 @@ test('a second countdown takes the place of the first', async () => {
   assert.equal(place.text, 'second 7');
 });
 
+test('a longer countdown does not come back where a shorter one, or the page, took its place', async () => {
+  const clock = new ManualClock();
+  const place = element();
+  const first = watch(countdown(place, 9, { clock, text: (left) => `first ${left}` }));
+  watch(countdown(place, 2, { clock, text: (left) => `second ${left}` }));
+  await clock.advance(1500);
+  assert.deepEqual([place.text, first.state], ['second 1', 'done']);
+  await clock.advance(5000);
+  assert.deepEqual([place.text, place.announced, clock.timers.size], ['', ['first 9', 'second 2'], 0]);
+});
+
 test('only a 401 says that a session is over', async () => {
   const said = async (status) => stillSignedIn(async () => answer(status));
   assert.deepEqual(await Promise.all([200, 202, 401, 403, 429, 500, 503].map(said)), [true, true, false, ...Array(4).fill(undefined)]);

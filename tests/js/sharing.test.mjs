@@ -88,6 +88,20 @@ test('a caller without a signal keeps the request alive', async () => {
   assert.equal(await other.value.text(), 'answer 200');
 });
 
+test('who joins after somebody left reads the whole body as well', async () => {
+  const { send, open, clock } = held();
+  const stop = new AbortController();
+  const seen = [watch(send(`${SITE}/a`)), watch(send(`${SITE}/a`, { signal: stop.signal }))];
+  await clock.advance(0);
+  stop.abort();
+  seen.push(watch(send(`${SITE}/a`)), watch(send(`${SITE}/a`)));
+  await clock.advance(0);
+  open[0].resolve(answer(200));
+  await clock.advance(0);
+  const texts = await Promise.all(seen.filter(({ value }) => value).map(({ value }) => value.text()));
+  assert.deepEqual(texts, Array(3).fill('answer 200'));
+});
+
 test('an abort while the body is read ends the request of a single caller', async () => {
   const { send, open, clock } = held();
   const stop = new AbortController();

@@ -102,6 +102,22 @@ test('a request that hangs in its turn keeps the others for three seconds, not f
   assert.deepEqual([hangs.state, seen.value?.status], ['pending', 200]);
 });
 
+test('where the browser forbids channels and locks, as it does where storage is blocked, the page manages alone', async (t) => {
+  const forbid = () => new DOMException('forbidden', 'SecurityError');
+  stub(t, 'BroadcastChannel', class {
+    constructor() {
+      throw forbid();
+    }
+  });
+  stub(t, 'navigator', { locks: { request: () => Promise.reject(forbid()) } });
+  const clock = new ManualClock();
+  const server = new Bucket(clock, { burst: 1 });
+  const send = createFetch({ clock, fetch: server.fetch });
+  const seen = [1, 2, 3].map((n) => watch(send(`${SITE}/list?${n}`)));
+  await clock.advance(10_000);
+  assert.deepEqual(seen.map(({ value }) => value?.status), [200, 200, 200]);
+});
+
 test('an abort in the line leaves the line to the others', async (t) => {
   for (const locks of [true, false]) {
     const { clock, tab } = browser(t, { locks });

@@ -49,6 +49,24 @@ def test_what_a_page_loads_is_small() -> None:
     assert 0 < sum(sizes.values()) < MOST_BYTES, sizes
 
 
+LONGEST = """
+const ts = require(process.argv[1]);
+const file = process.argv[2];
+const source = ts.createSourceFile(file, ts.sys.readFile(file), ts.ScriptTarget.ES2022, true);
+const line = (place) => source.getLineAndCharacterOfPosition(place).line;
+(function walk(node) {
+  if (ts.isFunctionLike(node)) console.log(line(node.end) - line(node.getStart(source)) + 1);
+  ts.forEachChild(node, walk);
+})(source);
+"""
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: path.stem)
+def test_no_function_is_longer_than_a_glance(module: Path) -> None:
+    done = node("-e", LONGEST, typescript.compiler().parents[1] / "lib" / "typescript.js", module)
+    assert 10 < max(map(int, done.stdout.split())) <= 40, done.stderr
+
+
 def test_the_modules_are_strictly_typed_and_so_are_their_declarations() -> None:
     sources = [*modules(), *KIT.glob("ratelimit-*.d.ts")]
     assert check("--noEmit", "--allowJs", "--checkJs", *sources) == ""

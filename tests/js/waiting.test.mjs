@@ -49,6 +49,15 @@ test('a page that fails while it is told is none of the request’s business', a
   assert.equal(said.mock.callCount(), 1);
 });
 
+test('the body of a refusal that nobody will read is let go, so that it holds no connection', async () => {
+  const cancelled = [];
+  const refusal = (n) => new Response(new ReadableStream({ cancel: () => void cancelled.push(n) }), { status: 503 });
+  const { send, clock } = kit([refusal(1), refusal(2), answer(200)]);
+  const seen = watch(send(`${SITE}/a`));
+  await clock.advance(MINUTE);
+  assert.deepEqual([seen.state, cancelled], ['done', [1, 2]]);
+});
+
 test('two more tries, and then an error that says everything', async () => {
   const { send, clock, asked, states } = kit([answer('refused'), answer('refused'), answer('refused')]);
   const seen = watch(send(`${SITE}/a`));

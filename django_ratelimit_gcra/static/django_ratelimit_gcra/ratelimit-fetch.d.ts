@@ -156,7 +156,8 @@ export function debounced<Given extends unknown[], Result>(
 
 /**
  * Counts down in an element of `role="status"`, and ends at zero or, also in peace, when the signal aborts; the element is
- * empty afterwards. What is shown ticks; what is spoken is the start and every tenth second.
+ * empty afterwards. What is shown ticks; what is spoken is the start. What the page, or another countdown, puts there
+ * meanwhile stays, and ends this one.
  */
 export function countdown(
   element: HTMLElement,
