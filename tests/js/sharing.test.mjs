@@ -39,6 +39,7 @@ for (const [what, one, other] of [
   ['Accept', { headers: { Accept: 'text/html' } }, { headers: { Accept: 'application/json' } }],
   ['Accept-Language', { headers: { 'Accept-Language': 'de' } }, {}],
   ['Authorization', { headers: { Authorization: 'Token a' } }, { headers: { Authorization: 'Token b' } }],
+  ['mode', { mode: 'cors' }, { mode: 'same-origin' }],
   ['cache', { cache: 'reload' }, {}],
   ['wishes', { ratelimit: { bootstrap: true } }, {}],
 ]) {

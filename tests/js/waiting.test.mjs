@@ -29,6 +29,13 @@ for (const said of ['refused', 'without a store']) {
   }
 }
 
+test('a jitter below nothing never comes back too early', async () => {
+  const { send, clock, times } = kit([answer('refused'), answer('something left')], { random: () => 1, jitterMs: -5_000 });
+  watch(send(`${SITE}/a`));
+  await clock.advance(MINUTE);
+  assert.deepEqual(times(), [0, Number(answer('refused').headers.get('Retry-After')) * 1000 + 1]);
+});
+
 test('the page is told of the policy, of what is left, of the seconds and of the try', async () => {
   const { send, clock, states } = kit([answer('refused'), answer('something left')]);
   send(`${SITE}/a?b`);

@@ -84,7 +84,7 @@ async function rest({ clock, request, response, error, said, attempt, ...ask }, 
   const status = response?.status ?? (error ? 0 : 429);
   const state = { url, method, status, policy, remaining, seconds: Math.ceil(ms / 1000), attempt, waiting };
   Promise.resolve(state).then(ask.onLimit).catch(console.error);
-  if (waiting) return sleep(clock, ms + 1 + ask.random() * ask.jitterMs, ask.signal);
+  if (waiting) return sleep(clock, ms + 1 + Math.max(0, ask.random() * ask.jitterMs), ask.signal);
   throw error ?? new RateLimitError(status, policy, said.waitMs, response && (await problemOf(response)), response);
 }
 
