@@ -11,10 +11,13 @@ from typing import Protocol, Self
 
 from tests import polling, processes
 
-# The server and its options; `{port}` is filled in.
+# The server and its options; `{port}` is filled in. A connection is kept for longer than a machine stands still: one
+# that the server closes just as the client sends on it is an error of neither.
+_UVICORN = ("--host=127.0.0.1", "--port={port}", "--timeout-keep-alive=60")
+_GUNICORN = ("--bind=127.0.0.1:{port}", "--keep-alive=60", "--graceful-timeout=5")
 SERVERS: Mapping[str, tuple[str, ...]] = {
-    "uvicorn": ("uvicorn", "testproject.asgi:application", "--host=127.0.0.1", "--port={port}"),
-    "gunicorn": ("gunicorn", "testproject.wsgi:application", "--bind=127.0.0.1:{port}", "--graceful-timeout=5"),
+    "uvicorn": ("uvicorn", "testproject.asgi:application", *_UVICORN),
+    "gunicorn": ("gunicorn", "testproject.wsgi:application", *_GUNICORN),
 }
 
 

@@ -41,7 +41,7 @@ def _subject(name: str, request: pytest.FixtureRequest, stack: ExitStack) -> Sub
         url = real.url
         client = stack.enter_context(real.client())
         client.connection_pool.connection_kwargs["decode_responses"] = False
-    store = RedisStore(url, clock, deadline_us=PATIENCE_US)
+    store = RedisStore(url, clock, deadline_us=PATIENCE_US, patient_deadline_us=PATIENCE_US)
     stack.callback(store.close)
     return Subject(store, clock, runner, client)
 
