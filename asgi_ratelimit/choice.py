@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from asgi_ratelimit.scope import Scope, app_path, method_of, resolved
 from ratelimit_core import Config, ConfigurationError, Rule
-from ratelimit_core.rules import acts_on, ordered
+from ratelimit_core.rules import ordered
 
 Names = str | Iterable[str] | None
 Default = str | Callable[[Scope], Names | Awaitable[Names]] | None
@@ -59,7 +59,7 @@ class Choice:
                 return Chosen((rule.bucket,), rule.path or str(getattr(rule.pattern, "pattern", "")))
         names = await resolved(self._default(scope)) if callable(self._default) else self._default
         names = (names,) if isinstance(names, str) else tuple(names or ())
-        return Chosen(tuple(name for name in names if acts_on(config.policy(name).bucket, method, None)))
+        return Chosen(config.acting(names, method))
 
 
 def _listed(exempt: Iterable[str | Predicate]) -> tuple[str | Predicate, ...]:

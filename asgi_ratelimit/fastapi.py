@@ -32,7 +32,6 @@ from asgi_ratelimit.shields import Read, declared_size, named, read_fields, read
 from ratelimit_core import Admission, ConfigurationError, Denial, Limiter, Mode
 from ratelimit_core.answers import Result
 from ratelimit_core.limiter import Options
-from ratelimit_core.rules import acts_on
 
 __all__ = ["Refused", "rate_limit"]
 
@@ -122,7 +121,7 @@ class _Asking(NamedTuple):
 
     async def admit(self, request: Request, limiter: Limiter, state: State) -> Admission | None:
         """Admit a request to those of the buckets that act on it."""
-        names = _acting(request, limiter, self.buckets)
+        names = limiter.config.acting(self.buckets, request.method)
         if not names:
             return state["admission"]
         options = await _named(request, limiter, names, state)
@@ -150,10 +149,6 @@ def _limiter(request: Request, given: Limiter | None, state: State | None) -> Li
             "rate_limit: limiter", found, "give limiter=, set app.state.ratelimit, or add RateLimitMiddleware"
         )
     return found
-
-
-def _acting(request: Request, limiter: Limiter, buckets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in buckets if acts_on(limiter.config.policy(name).bucket, request.method, None))
 
 
 async def _named(request: Request, limiter: Limiter, buckets: tuple[str, ...], state: State) -> Options:

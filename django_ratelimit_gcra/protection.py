@@ -12,7 +12,7 @@ from django_ratelimit_gcra.routing import placed, rule_for
 from django_ratelimit_gcra.urlconf import Route, labels_for, layers, methods, places
 from django_ratelimit_gcra.viewchecks import Throttles, throttles_of
 from ratelimit_core import Config, Mode
-from ratelimit_core.rules import SAFE_METHODS, acts_on, default_bucket
+from ratelimit_core.rules import SAFE_METHODS, default_bucket
 
 _ANY = ("GET", "POST")  # what a view that does not say is asked about
 
@@ -132,7 +132,7 @@ def _by_throttles(config: Config, route: Route, method: str, throttles: Throttle
     names = throttles.decided
     if not config.policies.keys() >= set(names):
         return Protection((method,), names, State.NONE, "throttle_bucket names no bucket")
-    acting = tuple(name for name in names if acts_on(config.policy(name).bucket, method, None))
+    acting = config.acting(names, method)
     if acting:
         return Protection((method,), acting, _best(config, acting), "throttle")
     if throttles.limited:

@@ -21,7 +21,6 @@ from django_ratelimit_gcra.passage import admit
 from django_ratelimit_gcra.routing import Demand, placed
 from django_ratelimit_gcra.state import RateLimitState, base_request, state_of
 from ratelimit_core import Admission, Config, Denial
-from ratelimit_core.rules import acts_on
 
 
 class BucketThrottle(BaseThrottle):
@@ -101,9 +100,9 @@ def _demands(config: Config, request: Request, view: APIView) -> Iterator[Demand
     lease_on = getattr(view, "throttle_lease_on", None)
     lease_on = lease_on(request) if callable(lease_on) else lease_on
     names = dict.fromkeys(one.bucket_name(view) for one in view.get_throttles() if isinstance(one, BucketThrottle))
-    acting = [name for name in names if name and acts_on(config.policy(name).bucket, base.method or "GET", None)]
+    acting = config.acting(filter(None, names), base.method or "GET")
     if acting:
-        yield Demand(tuple(acting), cost, lease_on=lease_on)
+        yield Demand(acting, cost, lease_on=lease_on)
     elif None in names:
         yield from (demand._replace(cost=cost) for demand in placed(config, base))
     else:

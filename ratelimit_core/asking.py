@@ -14,6 +14,8 @@ from ratelimit_core.stances import Ask
 Who = Identity | RequestInfo
 Buckets = str | Iterable[str]
 
+_NO_WISH = Wish()
+
 
 class Options(TypedDict, total=False):
     """What an admission may say besides who, which bucket and what cost.
@@ -37,9 +39,6 @@ class Options(TypedDict, total=False):
     lease_on: str | None
     takeover: bool
     too_large: bool
-
-
-_NO_WISH = Wish()
 
 
 def ask(config: Config, who: Who, bucket: Buckets, cost: int, options: Options) -> Ask:

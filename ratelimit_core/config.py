@@ -12,7 +12,7 @@ from ratelimit_core.errors import ConfigurationError
 from ratelimit_core.identity import Proxies, check_prefix
 from ratelimit_core.parsing import merged, read_environment, read_settings
 from ratelimit_core.quota import Quota
-from ratelimit_core.rules import Rule, ordered
+from ratelimit_core.rules import Rule, acts_on, ordered
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -129,6 +129,10 @@ class Config:
             return self.policies[name]
         except KeyError:
             raise ConfigurationError("bucket", name, _known(self.policies)) from None
+
+    def acting(self, names: Iterable[str], method: str) -> tuple[str, ...]:
+        """Those of the buckets that act on a method; raises ConfigurationError for an unknown name."""
+        return tuple(name for name in names if acts_on(self.policy(name).bucket, method, None))
 
     def check_cost(self, name: str, cost: int) -> None:
         """Raise ConfigurationError for a cost, written down somewhere, that a bucket could never admit."""

@@ -42,7 +42,7 @@ def decide(ask: Ask, stances: list[Stance], reply: Reply) -> list[Decision]:
     found = []
     at = 1
     lost = False
-    for stance in stances if len(stances) == 1 else sorted(stances, key=lambda stance: not stance.enforced):
+    for stance in sorted(stances, key=lambda stance: not stance.enforced):
         own = rooms[at : at + len(stance.bucket.quotas)]
         at += len(own)
         verdict, wait_us, replays = _verdict(stance, own, finding)

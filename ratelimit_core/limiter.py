@@ -8,7 +8,7 @@ from typing import NamedTuple, Self, Unpack
 from ratelimit_core import denial, events, flow, headers
 from ratelimit_core.answers import Result
 from ratelimit_core.asking import Buckets, Options, Who, ask, names
-from ratelimit_core.commands import Outcome, Peek, numbers
+from ratelimit_core.commands import Flow, Outcome, Peek, numbers
 from ratelimit_core.config import Config
 from ratelimit_core.decision import Admission, Decision, RateLimited, Settled
 from ratelimit_core.denial import Denial
@@ -17,10 +17,13 @@ from ratelimit_core.errors import RateLimitError
 from ratelimit_core.identity import Identity
 from ratelimit_core.renewal import Renewer
 from ratelimit_core.shielding import Wish
+from ratelimit_core.stances import Ask
 from ratelimit_core.stores import MemoryStore, store_from_url
 from ratelimit_core.telling import Teller
 
 __all__ = ["Buckets", "Guard", "Limiter", "Options", "Overlay", "Who"]
+
+_Rule = Callable[[Config, Ask], Flow[Admission]]
 
 _DONE = Result()
 _RAISED = Result(raised=True)
@@ -87,15 +90,13 @@ class Limiter:
         For `options` see `Options`. Raises CostError for a cost that is no whole number of 0 or more, and
         ConfigurationError for an unknown bucket; never raises for a store's failure.
         """
-        config = self.config
-        asked = ask(config, who, bucket, cost, options)
-        return self._admitted(run(flow.admit(config, asked), self._asked, self._local), cost)
+        admitting = self._asking(flow.admit, who, bucket, cost, options)
+        return self._admitted(run(admitting, self._asked, self._local), cost)
 
     async def aadmit(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Admission:
         """`admit` for an event loop."""
-        config = self.config
-        asked = ask(config, who, bucket, cost, options)
-        return self._admitted(await arun(flow.admit(config, asked), self._asked, self._local), cost)
+        admitting = self._asking(flow.admit, who, bucket, cost, options)
+        return self._admitted(await arun(admitting, self._asked, self._local), cost)
 
     def settle(self, admission: Admission, result: Result = _DONE, prior: Admission | None = None) -> bool:
         """End an admission after its handler: give back its lease and end its claim as the result says.
@@ -155,15 +156,11 @@ class Limiter:
 
     def peek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """What `admit` would decide now; charges nothing, writes nothing, tells no sink of a decision."""
-        config = self.config
-        asked = ask(config, who, bucket, cost, options)
-        return run(flow.peek(config, asked), self._asked, self._local).decision
+        return run(self._asking(flow.peek, who, bucket, cost, options), self._asked, self._local).decision
 
     async def apeek(self, who: Who, bucket: Buckets, cost: int = 1, **options: Unpack[Options]) -> Decision:
         """`peek` for an event loop."""
-        config = self.config
-        asked = ask(config, who, bucket, cost, options)
-        return (await arun(flow.peek(config, asked), self._asked, self._local)).decision
+        return (await arun(self._asking(flow.peek, who, bucket, cost, options), self._asked, self._local)).decision
 
     def reset(self, identity: Identity, bucket: Buckets | None = None, scope: str | None = None) -> int:
         """Forget what an identity has spent, in one bucket or all; returns how many quotas had something.
@@ -201,6 +198,11 @@ class Limiter:
     def _asked(self) -> Store:
         """The store in use, timed if there are sinks."""
         return self._timed if overlay is None else self._teller.timed(overlay.store)
+
+    def _asking(self, rule: _Rule, who: Who, bucket: Buckets, cost: int, options: Options) -> Flow[Admission]:
+        """The flow of a question, on one snapshot of the configuration."""
+        config = self.config
+        return rule(config, ask(config, who, bucket, cost, options))
 
     def _admitted(self, admission: Admission, cost: int) -> Admission:
         if overlay is None:

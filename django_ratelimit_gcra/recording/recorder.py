@@ -68,13 +68,13 @@ class Recorder:
             self._take(RECORD_IDENTITIES.value(), closed=closed)
             try:
                 writing.write(self._unsent)
-            except Exception:
+            except Exception:  # whatever it is, what was not written is kept within bounds; raised again
                 self._trim()
                 raise
             self._unsent.clear()
             days = RECORD_DAYS.value()
             retention.trickle(days)
-            now = self._now()
+            now = writing.moment(self._clock.now_us() // _MINUTE_US)
             self._rolled_up = rolling.roll_up(max(self._rolled_up, now - timedelta(days=days)), now)
 
     def begin_anew(self) -> None:
@@ -129,9 +129,6 @@ class Recorder:
             self._dropped += lost.total()
         if lost:
             self._tell(lost.total())
-
-    def _now(self) -> datetime:
-        return writing.moment(self._clock.now_us() // _MINUTE_US)
 
     def _hashed(self, identity: str) -> str:
         return names.hashed(identity, self._hash)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db import models, router
+from django.db import models
 from django.utils import timezone
 
 from django_ratelimit_gcra.models import ArrivalSample, DecisionMinute, IdentityMinute
+from django_ratelimit_gcra.recording.aggregates import written
 
 SAMPLES_KEPT = timedelta(hours=48)
 _A_FEW = 300
@@ -28,6 +29,6 @@ def trickle(days: int, most: int = _A_FEW) -> int:
 
 def delete(model: type[models.Model], before: datetime, most: int) -> int:
     """Delete up to `most` rows from before a moment, in one statement; returns how many."""
-    rows = model._default_manager.using(router.db_for_write(model))  # noqa: SLF001 - a documented interface of Django
+    rows = written(model)
     keys = list(rows.filter(minute__lt=before).order_by("minute").values_list("pk", flat=True)[:most])
     return rows.filter(pk__in=keys).delete()[0] if keys else 0

@@ -6,35 +6,23 @@ are the same before and after, also for whoever reads in between, and whoever el
 locked, and what they held is added, in one transaction.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from operator import add as plus
 from typing import NamedTuple
 
-from django.db import models, router, transaction
-from django.db.models import F, Min, QuerySet
+from django.db import transaction
+from django.db.models import F, Min
 from django.utils import timezone
 
-from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
-from django_ratelimit_gcra.recording.tally import COUNTS
-from django_ratelimit_gcra.recording.writing import add
+from django_ratelimit_gcra.recording.aggregates import DECISIONS, IDENTITIES, Aggregate, written
+from django_ratelimit_gcra.recording.writing import add, moment
 
 STRETCH = timedelta(minutes=20)  # the dashboard's bars, but for those of its shortest span, are of whole stretches
 KEPT_FINE = timedelta(hours=2)
 _A_FEW = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = moment(0)
 _MOST_KEYS = 500
-
-
-class _Kind(NamedTuple):
-    model: type[models.Model]
-    name: str
-    added: Sequence[str]
-    replaced: tuple[str, ...] = ()
-
-    def rows(self) -> "QuerySet[models.Model]":
-        """All of them, where they are written."""
-        return self.model._default_manager.using(router.db_for_write(self.model))  # noqa: SLF001 - a documented name
+_AGGREGATES = (DECISIONS, IDENTITIES)
 
 
 class _Sum(NamedTuple):
@@ -42,15 +30,9 @@ class _Sum(NamedTuple):
     last: list[str]
 
 
-_KINDS = (
-    _Kind(DecisionMinute, "route", COUNTS),
-    _Kind(IdentityMinute, "identity", ("requests", "blocked", "would_block"), ("route",)),
-)
-
-
-def whole_stretch(moment: datetime) -> datetime:
+def whole_stretch(at: datetime) -> datetime:
     """The beginning of the stretch that it lies in."""
-    return _EPOCH + (moment - _EPOCH) // STRETCH * STRETCH
+    return _EPOCH + (at - _EPOCH) // STRETCH * STRETCH
 
 
 def roll_up(since: datetime, now: datetime, most: int = _A_FEW) -> datetime:
@@ -60,8 +42,8 @@ def roll_up(since: datetime, now: datetime, most: int = _A_FEW) -> datetime:
         start = _next(at, before)
         if start is None:
             return max(at, before)
-        for kind in _KINDS:
-            _roll(kind, start)
+        for aggregate in _AGGREGATES:
+            _roll(aggregate, start)
         at = start + STRETCH
     return at
 
@@ -78,27 +60,27 @@ def _next(at: datetime, before: datetime) -> datetime | None:
     """The first stretch in which anything was recorded."""
     if at >= before:
         return None
-    between = [kind.rows().filter(minute__gte=at, minute__lt=before) for kind in _KINDS]
+    between = [written(one.model).filter(minute__gte=at, minute__lt=before) for one in _AGGREGATES]
     first = [found for rows in between if (found := rows.aggregate(first=Min("minute"))["first"]) is not None]
     return whole_stretch(min(first)) if first else None
 
 
-def _roll(kind: _Kind, start: datetime) -> None:
-    later = kind.rows().filter(minute__gt=start, minute__lt=start + STRETCH)
+def _roll(aggregate: Aggregate, start: datetime) -> None:
+    rows, name, added = written(aggregate.model), aggregate.name, aggregate.added
+    later = rows.filter(minute__gt=start, minute__lt=start + STRETCH)
     if not later.exists():
         return
     with transaction.atomic(using=later.db):
         later.update(requests=F("requests"))  # SQLite's lock, before anything is read: whoever adds to a row waits
         sums: dict[tuple[str, str], _Sum] = {}
         gone = []
-        number = len(kind.added)
-        columns = ("pk", "bucket", kind.name, *kind.added, *kind.replaced)
+        columns = ("pk", "bucket", name, *added, *aggregate.replaced)
         locked = later.select_for_update()  # a row that was written since the update, too
-        for pk, bucket, name, *values in locked.order_by("bucket", kind.name, "minute").values_list(*columns):
-            known = sums.get((bucket, name), _Sum([0] * number, []))
-            sums[bucket, name] = _Sum(list(map(plus, known.counts, values[:number])), values[number:])
+        for pk, bucket, named, *values in locked.order_by("bucket", name, "minute").values_list(*columns):
+            known = sums.get((bucket, named), _Sum([0] * len(added), []))
+            sums[bucket, named] = _Sum(list(map(plus, known.counts, values)), values[len(added) :])
             gone.append(pk)
         for at in range(0, len(gone), _MOST_KEYS):
-            kind.rows().filter(pk__in=gone[at : at + _MOST_KEYS]).delete()
-        rows = ((bucket, start, name, *one.counts, *one.last) for (bucket, name), one in sums.items())
-        add(later.db, kind.model, ("bucket", "minute", kind.name), kind.added, rows, *kind.replaced)
+            rows.filter(pk__in=gone[at : at + _MOST_KEYS]).delete()
+        summed = ((bucket, start, named, *one.counts, *one.last) for (bucket, named), one in sums.items())
+        add(later.db, aggregate, summed)

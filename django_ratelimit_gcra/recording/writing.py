@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from django.db import connections, models, router, transaction
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_ratelimit_gcra.models import ArrivalSample, DecisionMinute, IdentityMinute
-from django_ratelimit_gcra.recording.tally import COUNTS, Person
+from django_ratelimit_gcra.models import ArrivalSample, DecisionMinute
+from django_ratelimit_gcra.recording.aggregates import DECISIONS, IDENTITIES, Aggregate
+from django_ratelimit_gcra.recording.tally import Person
 from django_ratelimit_gcra.recording.unsent import Key, Sample, Unsent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,32 +25,24 @@ def write(unsent: Unsent) -> None:
     """
     alias = router.db_for_write(DecisionMinute)
     with transaction.atomic(using=alias):
-        add(alias, DecisionMinute, ("bucket", "minute", "route"), COUNTS, _counted(unsent.counts))
-        key, added = ("bucket", "minute", "identity"), ("requests", "blocked", "would_block")
-        add(alias, IdentityMinute, key, added, _people(unsent.people), replaced="route")
+        add(alias, DECISIONS, _counted(unsent.counts))
+        add(alias, IDENTITIES, _people(unsent.people))
         ArrivalSample.objects.using(alias).bulk_create(map(_sample, unsent.samples), batch_size=100)
 
 
-def add(
-    alias: str,
-    model: type[models.Model],
-    key: Sequence[str],
-    added: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    replaced: str | None = None,
-) -> None:
-    """Insert rows of key, numbers to add and perhaps a text to replace; where a row of that key exists, add to it.
+def add(alias: str, aggregate: Aggregate, rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows of key, numbers to add and what is replaced; where a row of that key exists, add to it.
 
     Django's own `bulk_create(update_conflicts=True)` can replace and not add.
     """
     connection = connections[alias]
     quote = connection.ops.quote_name
-    table = quote(model._meta.db_table)  # noqa: SLF001 - a documented interface of Django
-    columns = [quote(name) for name in (*key, *added, *([replaced] if replaced else []))]
-    changes = [f"{quote(name)} = {table}.{quote(name)} + EXCLUDED.{quote(name)}" for name in added]
-    changes += [f"{quote(replaced)} = EXCLUDED.{quote(replaced)}"] if replaced else []
+    table = quote(aggregate.model._meta.db_table)  # noqa: SLF001 - a documented interface of Django
+    columns = [quote(name) for name in (*aggregate.key, *aggregate.added, *aggregate.replaced)]
+    changes = [f"{quote(name)} = {table}.{quote(name)} + EXCLUDED.{quote(name)}" for name in aggregate.added]
+    changes += [f"{quote(name)} = EXCLUDED.{quote(name)}" for name in aggregate.replaced]
     head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names of our own models, no values
-    tail = f" ON CONFLICT ({', '.join(map(quote, key))}) DO UPDATE SET {', '.join(changes)}"
+    tail = f" ON CONFLICT ({', '.join(map(quote, aggregate.key))}) DO UPDATE SET {', '.join(changes)}"
     marks = f"({', '.join(['%s'] * len(columns))})"
     most = (connection.features.max_query_params or _MOST_PARAMETERS) // len(columns)
     left = iter(rows)

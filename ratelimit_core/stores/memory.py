@@ -226,7 +226,7 @@ class MemoryStore:
 
 
 def _fits(rooms: list[int]) -> bool:
-    return not rooms or min(rooms) >= 0
+    return min(rooms, default=0) >= 0
 
 
 _forked: "weakref.WeakSet[MemoryStore]" = weakref.WeakSet()

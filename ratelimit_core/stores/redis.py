@@ -189,14 +189,13 @@ class RedisStore:
     def _deadline(self, call: Call) -> float:
         return self._patient_deadline_s if call.patient else self._deadline_s
 
-    def _connection(self) -> redis.Connection:
-        connection: redis.Connection = self._sync_pool.connection_class(**self._sync_pool.connection_kwargs)
+    def _connection(self, **options: float) -> redis.Connection:
+        connection: redis.Connection = self._sync_pool.connection_class(**(self._sync_pool.connection_kwargs | options))
         return connection
 
     def _new_line(self) -> Line:
-        kwargs = {"socket_timeout": self._patient_deadline_s, "socket_connect_timeout": self._patient_deadline_s}
-        connect = partial(self._sync_pool.connection_class, **{**self._sync_pool.connection_kwargs, **kwargs})
-        return Line(connect, _ERRORS, _kind)
+        end_s = self._patient_deadline_s
+        return Line(partial(self._connection, socket_timeout=end_s, socket_connect_timeout=end_s), _ERRORS, _kind)
 
     async def _loop_turns(self) -> LoopTurns[AbstractConnection]:
         """The running loop's own connections; they are closed when the loop shuts its generators down."""

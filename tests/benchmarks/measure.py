@@ -27,16 +27,9 @@ _NS = {"ns": 1.0, "us": 1_000.0, "ms": 1_000_000.0}
 
 def compare(what: str, floor_name: str, floor: Work, ours: Work, number: int, rounds: int, unit: str = "ns") -> Line:
     """Measure one pair."""
-    floors, found, ratios = [], [], []
     for work in (floor, ours):
         work(max(1, number // 10))
-    for _ in range(rounds):
-        taken = one_round(floor, ours, number)
-        floors.append(taken.floor_ns)
-        found.append(taken.ours_ns)
-        ratios.append(taken.ours_ns / taken.floor_ns)
-    scale = _NS[unit]
-    return Line(what, floor_name, median(floors) / scale, median(found) / scale, median(ratios), unit)
+    return summary(what, floor_name, [one_round(floor, ours, number) for _ in range(rounds)], unit)
 
 
 class Round(NamedTuple):
@@ -44,6 +37,12 @@ class Round(NamedTuple):
 
     floor_ns: float
     ours_ns: float
+
+
+def summary(what: str, floor_name: str, rounds: Sequence[Round], unit: str = "ns") -> Line:
+    """The medians of some rounds."""
+    floor, ours = (median(times) / _NS[unit] for times in zip(*rounds, strict=True))
+    return Line(what, floor_name, floor, ours, median(one.ours_ns / one.floor_ns for one in rounds), unit)
 
 
 def one_round(floor: Work, ours: Work, number: int) -> Round:

@@ -4,10 +4,9 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from statistics import median
 
 from testproject.bootstrap import ROOT, Environment
-from tests.benchmarks.measure import DICT, Line, Round
+from tests.benchmarks.measure import DICT, Line, Round, summary
 from tests.benchmarks.peers.contenders import CONTENDERS
 from tests.locks import PEERS
 
@@ -40,8 +39,7 @@ def _side_by_side(what: str, keys: int, kind: str, rounds: int) -> Iterator[Line
             for name, worker in workers.items():
                 found[name].append(_measured(worker, number))
     for name, taken in found.items():
-        floor, ours = median(one.floor_ns for one in taken), median(one.ours_ns for one in taken)
-        yield Line(f"{what}: {name}", DICT, floor, ours, median(one.ours_ns / one.floor_ns for one in taken), "ns")
+        yield summary(f"{what}: {name}", DICT, taken)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice, product
@@ -12,14 +11,13 @@ from random import Random
 import django
 
 from ratelimit_core import Event, Sink
-from tests.benchmarks.measure import Line, Work, compare
+from tests.benchmarks.measure import DICT, Line, Work, compare, dict_floor
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 CALLS = 20_000
 MINUTES = 14 * 24 * 60
 BUCKETS = ("read", "write", "financial", "auth_bootstrap")
 ROUTES = 9
-FLOOR = "dict get + set + clock"
 SCAN = "one SUM over the same rows"
 
 
@@ -45,10 +43,11 @@ def recording(rounds: int) -> list[Line]:
         "300 identities, refused": [refused(f"user:{one}") for one in range(300)],
         "100,000 identities, refused": [refused(f"user:{one}") for one in range(100_000)],
     }
+    floor = dict_floor([str(number) for number in range(256)])
     lines = []
     for name, events in kinds.items():
         ours = _recording(Recorder(), events)
-        lines.append(compare(f"record a decision, {name}", FLOOR, _floor(), ours, CALLS, rounds))
+        lines.append(compare(f"record a decision, {name}", DICT, floor, ours, CALLS, rounds))
     return lines
 
 
@@ -112,13 +111,3 @@ def fill() -> None:
                     people.append(IdentityMinute(minute=minute, bucket=bucket, identity=f"user:{one}", **counts))
             DecisionMinute.objects.bulk_create(decisions)
             IdentityMinute.objects.bulk_create(people)
-
-
-def _floor() -> Work:
-    kept: dict[int, int] = {}
-
-    def work(number: int) -> None:
-        for one in range(number):
-            kept[one & 255] = kept.get(one & 255, 0) + time.monotonic_ns() // 1_000
-
-    return work

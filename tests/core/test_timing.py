@@ -101,16 +101,22 @@ def test_what_is_no_failure_of_the_store_is_raised_and_not_told() -> None:
 class Waiting(ScriptedStore):
     """A store that answers nobody in time."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
     async def aexecute(self, command: Command, /) -> Reply:
         """Wait for ever."""
+        self.asked.set()
         await asyncio.Event().wait()
         raise RateLimitError("nobody set it")
 
 
 async def test_a_call_whose_caller_was_cancelled_is_not_told() -> None:
-    limiter, sink = listened(Waiting())
+    store = Waiting()
+    limiter, sink = listened(store)
     task = asyncio.create_task(limiter.aadmit(ALICE, "read"))
-    await asyncio.sleep(0)
+    await store.asked.wait()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

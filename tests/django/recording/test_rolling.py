@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from django_ratelimit_gcra.models import DecisionMinute, IdentityMinute
 from django_ratelimit_gcra.recording import Recorder
+from django_ratelimit_gcra.recording.aggregates import DECISIONS
 from django_ratelimit_gcra.recording.rolling import STRETCH, roll_up, whole_stretch
 from django_ratelimit_gcra.recording.tally import COUNTS
 from django_ratelimit_gcra.recording.writing import add
@@ -83,7 +84,7 @@ def test_two_may_roll_up_while_a_third_writes_late(database: str) -> None:
 
     def written(some: Sequence[Sequence[object]]) -> None:
         with transaction.atomic():
-            add("default", DecisionMinute, ("bucket", "minute", "route"), COUNTS, some)
+            add("default", DECISIONS, some)
 
     def added() -> None:
         for at in range(0, len(rows), 50):
